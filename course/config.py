@@ -1,0 +1,169 @@
+"""Configurations: the settings that describe a model, one dataclass per architecture.
+
+A config holds the names that `config.json` files on the Hub use. Where two architectures call one thing by two names,
+`aliases` makes both work: `DistilBertConfig().hidden_size` is `DistilBertConfig().dim`.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from course import hub
+
+
+@dataclass(init=False, repr=False, eq=False)
+class ModelConfig:
+    """Settings that every architecture shares. `num_labels` is the length of `id2label` and can be set like a field."""
+
+    model_type: ClassVar[str] = ""                  # as in config.json
+    prefix: ClassVar[str] = ""                      # what stands before the body's weights in a checkpoint with a head
+    aliases: ClassVar[dict[str, str]] = {}          # other name -> field
+
+    architectures: list[str] | None = None
+    id2label: dict[int, str] | None = None
+    label2id: dict[str, int] | None = None
+    problem_type: str | None = None                 # regression, single_label_classification, multi_label_classification
+    tie_word_embeddings: bool = True
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
+
+    def __init__(self, **settings: Any):
+        self.refuse_unknown(settings)
+        self._fill(settings)
+
+    @classmethod
+    def known(cls) -> set[str]:
+        """Every name that a setting may have."""
+        return {f.name for f in fields(cls)} | set(cls.aliases) | {"num_labels"}
+
+    @classmethod
+    def refuse_unknown(cls, settings: Iterable[str], also: Iterable[str] = ()) -> None:
+        known = cls.known() | set(also)
+        for name in settings:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=3)
+                raise TypeError(f"{cls.__name__} has no setting {name!r}."
+                                + (f" Did you mean {' or '.join(close)}?" if close else
+                                   f" It has: {', '.join(sorted(known))}"))
+
+    def _fill(self, settings: dict[str, Any]) -> None:
+        """Defaults first, then the settings; names that are no fields (from a file) are kept as they are."""
+        for f in fields(self):
+            setattr(self, f.name, f.default if f.default_factory is MISSING else f.default_factory())
+        num_labels = settings.pop("num_labels", None)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        if self.id2label is None:
+            self.num_labels = 2 if num_labels is None else num_labels
+        elif num_labels not in (None, len(self.id2label)):
+            self.num_labels = num_labels
+        else:
+            self.id2label = {int(number): label for number, label in self.id2label.items()}
+            if not self.label2id or set(self.label2id) != set(self.id2label.values()):
+                self.label2id = {label: number for number, label in self.id2label.items()}
+        self.check()
+
+    def __getattr__(self, name: str) -> Any:          # only called when the name is not found as usual
+        if name in type(self).aliases:
+            return getattr(self, self.aliases[name])
+        raise AttributeError(f"{type(self).__name__} has no setting {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, self.aliases.get(name, name), value)
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.id2label or {})
+
+    @num_labels.setter
+    def num_labels(self, number: int) -> None:
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 1_000_000:
+            raise ValueError(f"num_labels must be a whole number of at least 1, got {number!r}")
+        self.id2label = {i: f"LABEL_{i}" for i in range(number)}
+        self.label2id = {f"LABEL_{i}": i for i in range(number)}
+
+    def check(self) -> None:
+        """Raises ValueError for sizes that no model can have, before memory is asked for."""
+        sizes = {}
+        for name, most in (("vocab_size", 10**7), ("hidden_size", 10**5), ("num_hidden_layers", 1000),
+                           ("num_attention_heads", 10**4), ("intermediate_size", 10**6),
+                           ("max_position_embeddings", 10**7)):
+            size = getattr(self, name, None)
+            if size is None:
+                continue
+            field = self.aliases.get(name, name)
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= most:
+                raise ValueError(f"{type(self).__name__}: {field} must be a whole number from 1 to {most:,}, got {size!r}. "
+                                 "Is config.json damaged?")
+            sizes[name] = size
+        width, heads = sizes.get("hidden_size"), sizes.get("num_attention_heads")
+        if width and heads and width % heads:
+            raise ValueError(f"{type(self).__name__}: the width {width} ({self.aliases.get('hidden_size', 'hidden_size')}) "
+                             f"cannot be divided among {heads} heads: choose a multiple of {heads}")
+        weights = (sizes.get("vocab_size", 0) + 12 * (width or 0) * sizes.get("num_hidden_layers", 1)) * (width or 0)
+        if weights > 10**12:
+            raise ValueError(f"{type(self).__name__} describes a model of about {weights:.0e} weights, "
+                             f"{weights * 4 / 1e12:,.0f} TB in float32. Is config.json damaged?")
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any], **overrides: Any) -> Self:
+        """A config from the contents of a config.json. Unknown keys of the file are kept, unknown overrides refused."""
+        cls.refuse_unknown(overrides, also=settings)
+        config = cls.__new__(cls)
+        merged = {name: value for name, value in settings.items()
+                  if name not in ("model_type", "transformers_version", "_name_or_path")}
+        if "_num_labels" in merged:                   # files of 2019 and 2020
+            merged.setdefault("num_labels", merged.pop("_num_labels"))
+        if "num_labels" in overrides and overrides["num_labels"] != len(merged.get("id2label") or ()):
+            merged.pop("id2label", None)
+            merged.pop("label2id", None)
+        config._fill(merged | overrides)
+        return config
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, *, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """The config of a checkpoint: Hub name, pocket name or local folder; keywords override what the file says."""
+        options, overrides = hub.split_options(kwargs)
+        settings = read_config(name, **options)
+        found = settings.get("model_type", cls.model_type)
+        if found != cls.model_type:
+            raise ValueError(f"{name} is a {found!r} checkpoint, {cls.__name__} describes {cls.model_type!r} models. "
+                             "Use AutoConfig (and AutoModel), which choose the right class")
+        known = cls.known() | set(settings)
+        unused = {k: overrides.pop(k) for k in list(overrides) if k not in known} if return_unused_kwargs else {}
+        config = cls.from_dict(settings, **overrides)
+        return (config, unused) if return_unused_kwargs else config
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Writes config.json."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        hub.write_text(Path(folder) / "config.json", self.to_json_string())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model_type": self.model_type} | {k: v for k, v in vars(self).items() if v is not None}
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelConfig) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def read_config(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+    """The contents of a checkpoint's config.json."""
+    path = hub.find_file(name, "config.json", **options)
+    settings = hub.read_json(path)
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} should hold a JSON object like {{\"model_type\": \"bert\", …}}, "
+                         f"not a {type(settings).__name__}")
+    return settings

@@ -1,0 +1,208 @@
+"""Where files come from: one function turns (name, filename) into a path on this computer.
+
+It looks, in this order, into a local folder, the pocket models of this package, the Hub's cache, and the Hub.
+A file that is in the cache is used without any request. The cache has the layout of huggingface_hub
+(https://huggingface.co/docs/huggingface_hub/guides/manage-cache), so both libraries share their downloads.
+"""
+
+import difflib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+POCKET = Path(__file__).parent / "pocket"
+OPTIONS = ("cache_dir", "revision", "local_files_only", "token", "force_download", "use_auth_token", "proxies",
+           "resume_download", "trust_remote_code")
+CLASSIC = ("bert-base-uncased", "bert-base-cased", "bert-large-uncased", "bert-base-multilingual-cased",
+           "distilbert-base-uncased", "distilbert-base-cased", "distilbert-base-uncased-finetuned-sst-2-english",
+           "distilroberta-base", "roberta-base", "gpt2", "distilgpt2", "t5-small", "t5-base", "facebook/bart-large-cnn",
+           "sentence-transformers/all-MiniLM-L6-v2", "HuggingFaceTB/SmolLM2-135M-Instruct")
+
+
+def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keywords -> (options for find_file, all others)."""
+    options = {k: v for k, v in kwargs.items() if k in OPTIONS}
+    if options.pop("trust_remote_code", False):
+        raise ValueError("trust_remote_code=True runs a stranger's code on this computer; course never does. "
+                         "Models of the supported architectures load without it")
+    for old in ("proxies", "resume_download"):        # huggingface_hub has dropped both
+        options.pop(old, None)
+    if (token := options.pop("use_auth_token", None)) is not None:
+        options.setdefault("token", token)
+    return options, {k: v for k, v in kwargs.items() if k not in OPTIONS}
+
+
+def cache_folder() -> Path:
+    """Where downloads go: the first of these environment variables that is set, else ~/.cache/huggingface/hub."""
+    for name in ("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE", "PYTORCH_PRETRAINED_BERT_CACHE", "HF_HUB_CACHE",
+                 "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(name):
+            return Path(os.environ[name]).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def offline() -> bool:
+    """True when HF_HUB_OFFLINE (or its predecessor TRANSFORMERS_OFFLINE) forbids the network."""
+    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+               for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+
+
+def pocket_names() -> list[str]:
+    """The models that ship with the package."""
+    return sorted(f"pocket/{path.parent.name}" for path in POCKET.glob("*/config.json"))
+
+
+def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, cache_dir: str | os.PathLike | None = None,
+              revision: str | None = None, local_files_only: bool = False, token: str | bool | None = None,
+              force_download: bool = False) -> Path | None:
+    """The path of a checkpoint's file on this computer; None when it does not exist and is not required.
+
+    Raises FileNotFoundError or OSError with the cure when a required file cannot be had.
+    """
+    if not isinstance(name, (str, os.PathLike)) or not str(name):
+        raise TypeError(f"a model name or a folder is needed, got {name!r}")
+    name = os.fspath(name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return in_folder(folder, filename, required)
+    if name.startswith("pocket/"):
+        if (POCKET / name[7:]).is_dir():
+            return in_folder(POCKET / name[7:], filename, required)
+        raise FileNotFoundError(f"there is no pocket model {name!r}; there are: {', '.join(pocket_names())}")
+    if not re.fullmatch(r"[\w\-.]+(/[\w\-.]+)?", name) or name.startswith((".", "-")):
+        raise FileNotFoundError(f"{name!r} is neither a folder on this computer (looked for {folder.absolute()}) "
+                                "nor the name of a model on the Hub, like 'bert-base-uncased' or 'user/model'")
+    cache = Path(cache_dir).expanduser() if cache_dir else cache_folder()
+    if not force_download:
+        path, known_absent = in_cache(cache, name, filename, revision or "main")
+        if path is not None or (known_absent and not required):
+            return path
+    if offline() or local_files_only:
+        if not required:
+            return None
+        why = "HF_HUB_OFFLINE is set" if offline() else "local_files_only=True"
+        raise FileNotFoundError(f"{filename} of {name!r} is not on this computer and {why}.{suggestion(name, cache)} "
+                                f"With internet, load it once without that setting, and it stays in {cache}; "
+                                f"or copy the model's folder here and give its path. "
+                                f"Models that need no download: {', '.join(pocket_names())}")
+    return download(name, filename, cache, revision, token, force_download, required)
+
+
+def in_folder(folder: Path, filename: str, required: bool) -> Path | None:
+    path = folder / filename
+    if path.is_file():
+        return path
+    if not required:
+        return None
+    present = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "nothing"
+    raise FileNotFoundError(f"the folder {folder} has no {filename}, so it is not a saved model or tokenizer "
+                            f"(it holds: {present}). Save there with save_pretrained(folder), or check the path")
+
+
+def in_cache(cache: Path, name: str, filename: str, revision: str) -> tuple[Path | None, bool]:
+    """(path or None, whether the Hub is known not to have this file), without any request."""
+    repo = cache / ("models--" + name.replace("/", "--"))
+    ref = repo / "refs" / revision
+    commit = ref.read_text().strip() if ref.is_file() else revision
+    path = repo / "snapshots" / commit / filename
+    return (path if path.is_file() else None), (repo / ".no_exist" / commit / filename).exists()
+
+
+def download(name: str, filename: str, cache: Path, revision: str | None, token: str | bool | None, force: bool,
+             required: bool) -> Path | None:
+    os.environ.setdefault("HF_HUB_DISABLE_SYMLINKS_WARNING", "1")
+    import huggingface_hub                            # takes a while to import, and most loads never need it
+    from huggingface_hub import errors
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    where = {"revision": revision, "endpoint": endpoint}
+    try:
+        if filename.endswith((".safetensors", ".bin")):
+            url = huggingface_hub.hf_hub_url(name, filename, **where)
+            size = huggingface_hub.get_hf_file_metadata(url, token=token).size or 0
+            if size > 50e6:
+                print(f"Downloading {name}/{filename}: {size / 1e6:,.0f} MB to {cache}", flush=True)
+        return Path(huggingface_hub.hf_hub_download(name, filename, cache_dir=cache, token=token, force_download=force,
+                                                    **where))
+    except errors.EntryNotFoundError as error:
+        # "not in the cache and no connection" is a kind of "no such entry" too
+        connected = not isinstance(error, errors.LocalEntryNotFoundError)
+        if not required:
+            return None
+        raise FileNotFoundError(f"{name!r} on the Hub has no file {filename}." if connected else unreachable(name, cache)) \
+            from None
+    except errors.GatedRepoError:
+        raise OSError(f"{name!r} asks for an account: accept its terms at https://huggingface.co/{name}, create a token at "
+                      "https://huggingface.co/settings/tokens and set HF_TOKEN (or pass token=…)") from None
+    except errors.RevisionNotFoundError:
+        raise FileNotFoundError(f"{name!r} has no revision {revision!r}: give a branch, a tag or a commit") from None
+    except errors.RepositoryNotFoundError:
+        raise FileNotFoundError(f"there is no model {name!r} on the Hub (or it is private: set HF_TOKEN)."
+                                f"{suggestion(name, cache)}") from None
+    except OSError as error:
+        if not required and not isinstance(error, PermissionError):
+            return None
+        raise OSError(f"{unreachable(name, cache)} ({type(error).__name__}: {error})") from None
+    except Exception as error:                        # huggingface_hub 0.x, 1.x and 2.x use different HTTP clients
+        if type(error).__module__.split(".")[0] not in ("httpx", "httpcore", "requests", "huggingface_hub", "urllib3"):
+            raise
+        raise OSError(f"{unreachable(name, cache)} ({type(error).__name__}: {error})") from None
+
+
+def unreachable(name: str, cache: Path) -> str:
+    return (f"{name!r} is not on this computer and the Hub cannot be reached.{suggestion(name, cache)} "
+            f"Check the connection (or HF_ENDPOINT), then try again; downloads are kept in {cache}. "
+            f"Models that need no download: {', '.join(pocket_names())}")
+
+
+def suggestion(name: str, cache: Path) -> str:
+    """' Did you mean …?' with the closest known names, or ''."""
+    cached = [p.name[8:].replace("--", "/") for p in cache.glob("models--*")] if cache.is_dir() else []
+    known = {k.lower(): k for k in [*CLASSIC, *cached, *pocket_names()] if k.lower() != name.lower()}
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.7)
+    return f" Did you mean {' or '.join(repr(known[k]) for k in close)}?" if close else ""
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Raises ValueError that names the file and the line when it is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged or not JSON (line {error.lineno}: {error.msg}). "
+                         "If it was downloaded, load once more with force_download=True") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8; is it damaged?") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    with replacing(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+class replacing:
+    """`with replacing(path) as temporary:` the file written there takes path's place only when nothing went wrong."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def __enter__(self) -> str:
+        handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name, suffix=".part")
+        os.close(handle)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(self.temporary, 0o666 & ~umask)   # mkstemp makes files that only their owner may read
+            os.replace(self.temporary, self.path)
+        else:
+            os.unlink(self.temporary)

@@ -1,0 +1,415 @@
+"""PreTrainedModel: what all models share and no paper describes: loading, saving, tying, resizing.
+
+Checkpoint names are data. Each file in `models/` ends with a table HF_NAMES from the names that checkpoints on the Hub
+use to ours, read in both directions: '#' stands for the number of the layer, '*' for weight or bias, None for an entry
+that holds nothing learned.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from course import hub
+from course.config import ModelConfig
+from course.nn import Embedding
+
+log = logging.getLogger(__name__)
+
+
+class PreTrainedModel(nn.Module):
+    """Base class of all models. A subclass sets config_class; a task class keeps its body in the attribute named
+    config_class.prefix (`model.bert`), which `model.base_model` finds for every architecture."""
+
+    config_class: ClassVar[type[ModelConfig]] = ModelConfig
+    may_be_new: ClassVar[tuple[str, ...]] = ("pooler",)     # parts of a body that a checkpoint may lack
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        if not isinstance(config, self.config_class):
+            raise TypeError(f"{type(self).__name__} needs a {self.config_class.__name__}, got {type(config).__name__}. "
+                            f"To load a checkpoint use {type(self).__name__}.from_pretrained(name)")
+        self.config = config
+        self.name_or_path = ""                        # what from_pretrained loaded
+
+    def post_init(self) -> None:
+        """The last line of every __init__: random weights for what has none yet, tied weights tied."""
+        for module in self.modules():
+            if not hasattr(module, "_course_ready"):
+                module._course_ready = True  # type: ignore[assignment]
+                if next((p.device.type for p in module.parameters(recurse=False)), "meta") != "meta":
+                    self.init_weights(module)
+        self.tie_weights()
+
+    @torch.no_grad()
+    def init_weights(self, module: nn.Module) -> None:
+        """Normal with the config's initializer_range for matrices, 0 for biases, 1 for the factors of a norm."""
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            module.weight.normal_(0.0, getattr(self.config, "initializer_range", 0.02))
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                module.bias.zero_()
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx].zero_()
+        elif isinstance(module, nn.LayerNorm):
+            module.weight.fill_(1.0)
+            module.bias.zero_()
+
+    def __call__(self, *args: Any, return_dict: bool | None = None, **kwargs: Any) -> Any:
+        outputs = super().__call__(*args, **kwargs)
+        keep = self.config.return_dict if return_dict is None else return_dict
+        return outputs if keep or not hasattr(outputs, "to_tuple") else outputs.to_tuple()
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def base_model(self) -> "PreTrainedModel":
+        """The body without its head (for a body: itself)."""
+        return getattr(self, self.config_class.prefix, self)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def check_inputs(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> None:
+        """Raises ValueError or IndexError, with the cure, for inputs that would fail deep inside torch."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give the model either input_ids or inputs_embeds"
+                             + (", not both" if input_ids is not None else ": model(**tokenizer(text, return_tensors='pt'))"))
+        x: Any = inputs_embeds if input_ids is None else input_ids
+        if not isinstance(x, Tensor):
+            raise TypeError(f"the model needs tensors, got {type(x).__name__}: call the tokenizer with return_tensors='pt'")
+        if input_ids is not None and x.dim() != 2:
+            raise ValueError(f"input_ids must have the shape (batch, length), got {tuple(x.shape)}"
+                             + (": put one text into a batch with ids[None]" if x.dim() == 1 else ""))
+        most = getattr(self.config, "max_position_embeddings", None)
+        if most is not None and x.shape[1] > most:
+            raise ValueError(f"the text has {x.shape[1]} tokens and this model reads at most {most}: "
+                             f"cut it with tokenizer(text, truncation=True, max_length={most}) or split it into windows")
+        if input_ids is not None and x.device.type == "cpu" and x.numel() and not torch.compiler.is_compiling():
+            low, high = x.min().item(), x.max().item()
+            if low < 0 or high >= self.config.vocab_size:
+                raise IndexError(f"input_ids holds {low if low < 0 else high}, but this model knows the ids 0 to "
+                                 f"{self.config.vocab_size - 1}. Do tokenizer and model belong together? After adding tokens "
+                                 "call model.resize_token_embeddings(len(tokenizer))")
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many weights; tied ones count once."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.base_model.tokens  # type: ignore[return-value]
+
+    def get_output_embeddings(self) -> nn.Linear | None:
+        """The layer that turns hidden states into scores for words, where a model has one."""
+        return None
+
+    def tie_weights(self) -> None:
+        """Output and input embeddings become one tensor, unless config.tie_word_embeddings is False."""
+        if (output := self.get_output_embeddings()) is not None and self.config.tie_word_embeddings:
+            output.weight = self.get_input_embeddings().weight
+
+    def resize_token_embeddings(self, new_size: int | None = None) -> nn.Embedding:
+        """Makes room for new_size tokens: the first rows stay, new ones are random. Call it after adding tokens."""
+        old = self.get_input_embeddings()
+        if new_size is None or new_size == old.num_embeddings:
+            return old
+        if new_size < 1:
+            raise ValueError(f"a vocabulary needs at least 1 token, got new_size={new_size}")
+        keep = min(new_size, old.num_embeddings)
+        new = Embedding(new_size, old.embedding_dim, old.padding_idx).to(old.weight)
+        self.init_weights(new)
+        output = self.get_output_embeddings()
+        with torch.no_grad():
+            new.weight[:keep] = old.weight[:keep]
+            if output is not None:
+                wider = nn.Linear(output.in_features, new_size, output.bias is not None).to(output.weight)
+                self.init_weights(wider)
+                wider.weight[:keep] = output.weight[:keep]
+                if output.bias is not None:
+                    wider.bias[:keep] = output.bias[:keep]
+                output.weight, output.bias, output.out_features = wider.weight, wider.bias, new_size
+        self.base_model.tokens = new
+        self.config.vocab_size = new_size
+        self.tie_weights()
+        return new
+
+    # -- names -----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def names(cls) -> dict[str, str | None]:
+        """The table HF_NAMES of the file that this model is written in."""
+        return sys.modules[cls.__module__].HF_NAMES
+
+    def our_name(self, theirs: str) -> str | None:
+        """The name of a checkpoint's weight in this model; None when it belongs to another head or is no weight.
+
+        Raises ValueError for a name that the table does not know.
+        """
+        prefix = self.config_class.prefix
+        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", theirs))      # TensorFlow's names for a norm
+        for candidate in (name, f"{prefix}.{name}"):                                    # a body saved alone has no prefix
+            number = re.search(r"\.(\d+)\.", candidate)
+            pattern = candidate if number is None else candidate.replace(number[0], ".#.", 1)
+            stem, _, last = pattern.rpartition(".")
+            for key in (pattern, f"{stem}.*" if last in ("weight", "bias") else pattern):
+                if key in self.names():
+                    ours = self.names()[key]
+                    if ours is None:
+                        return None
+                    ours = ours.replace("*", last).replace("#", number[1] if number else "#")
+                    part = ours.removeprefix(f"{prefix}.")
+                    if self.base_model is self:
+                        return part if part != ours and getattr(self, part.split(".")[0], None) is not None else None
+                    owner = self.base_model if part != ours else self
+                    return ours if getattr(owner, part.split(".")[0], None) is not None else None
+        raise ValueError(f"the checkpoint holds {theirs!r}, which {type(self).__name__} has no place for. "
+                         f"Its model_type is {self.config.model_type!r}: is this a checkpoint of that architecture?")
+
+    def their_names(self) -> dict[str, str]:
+        """Our name -> the Hub's name, for every weight of this model; the inverse of our_name."""
+        inverse: dict[str, str] = {}
+        for theirs, ours in self.names().items():
+            if ours is not None:
+                inverse.setdefault(ours, theirs)
+        prefix, found = self.config_class.prefix, {}
+        for name in self.state_dict():
+            full = f"{prefix}.{name}" if self.base_model is self else name
+            number = re.search(r"\.(\d+)\.", full)
+            pattern = full if number is None else full.replace(number[0], ".#.", 1)
+            stem, _, last = pattern.rpartition(".")
+            theirs = inverse.get(pattern) or inverse[f"{stem}.*"].replace("*", last)
+            theirs = theirs.replace("#", number[1] if number else "#")
+            found[name] = theirs.removeprefix(f"{prefix}.") if self.base_model is self else theirs
+        return found
+
+    # -- loading and saving ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, *,
+                        dtype: str | torch.dtype | None = None, ignore_mismatched_sizes: bool = False,
+                        **kwargs: Any) -> Self:
+        """The model of a checkpoint (Hub name, pocket name, folder), in eval mode and float32 unless dtype says otherwise.
+
+        Keywords override the config (`num_labels=10` gives a new, random head) or say where to look (`cache_dir`,
+        `revision`, `local_files_only`, `token`, `force_download`). dtype: a torch dtype, its name, or "auto".
+        Raises OSError or ValueError when files are missing, damaged, or belong to another architecture.
+        """
+        dtype = resolve_dtype(kwargs.pop("torch_dtype", None) if dtype is None else dtype)
+        options, overrides = hub.split_options(kwargs)
+        if config is None:
+            config = cls.config_class.from_pretrained(name, **options, **overrides)
+        elif overrides:
+            config = type(config).from_dict(config.to_dict(), **overrides)
+        with torch.device("meta"):                    # shapes only: no time and memory for weights that are replaced
+            model = cls(config)
+        resized = ignore_mismatched_sizes or "num_labels" in overrides
+        model._fill(read_weights(name, model, **options), str(name), dtype, resized)
+        model.name_or_path = str(name)
+        return model.eval()
+
+    def _fill(self, weights: dict[str, Tensor], source: str, dtype: torch.dtype, resized: bool) -> None:
+        """Puts the weights, by our names, into a model on the meta device; what a new head lacks gets random weights."""
+        expected = self.state_dict(keep_vars=True)
+        parts = {n.removeprefix(f"{self.config_class.prefix}.").split(".")[0] for n in self.base_model.state_dict()}
+        body = parts - set(self.may_be_new)
+        for name, value in list(weights.items()):
+            part = self.part(name)
+            if name not in expected:
+                raise ValueError(f"{source} holds {name!r}, which a {type(self).__name__} with this config does not have "
+                                 f"(num_hidden_layers={getattr(self.config, 'num_hidden_layers', '?')}). "
+                                 "Do config.json and the weights belong together?")
+            if value.shape != expected[name].shape:
+                if not resized or part in body:
+                    raise ValueError(
+                        f"{name} has the shape {tuple(value.shape)} in {source} and {tuple(expected[name].shape)} in "
+                        f"{type(self).__name__} with this config. Load with the config of the checkpoint, or pass "
+                        "num_labels=… (ignore_mismatched_sizes=True) to start a head anew")
+                for other in [n for n in weights if self.part(n) == part]:   # a head is new as a whole
+                    del weights[other]
+        missing = [n for n in expected if n not in weights and n not in self.tied_names()]
+        for name in missing:
+            part = self.part(name)
+            if part in body or any(self.part(n) == part for n in weights):
+                raise ValueError(f"{source} lacks {name!r}, which {type(self).__name__} needs "
+                                 f"({self.their_names()[name]!r} in the file). Is the checkpoint complete, "
+                                 f"and is it a {self.config.model_type!r} model?")
+        self.load_state_dict({n: v.to(dtype) if v.is_floating_point() else v for n, v in weights.items()},
+                             strict=False, assign=True)
+        self.tie_weights()
+        for module in self.modules():
+            if any(p.device.type == "meta" for p in module.parameters(recurse=False)):
+                module.to_empty(device="cpu", recurse=False).to(dtype)
+                self.init_weights(module)
+        self.tie_weights()
+        if missing:
+            new = ", ".join(sorted({self.part(n) for n in missing}))
+            log.warning("%s: %s is new and has random weights (%s has none that fit): train the model before you use "
+                        "its predictions.", type(self).__name__, new, source)
+
+    def part(self, name: str) -> str:
+        """'bert.layers.0.norm.weight' -> 'layers', 'classifier.bias' -> 'classifier'."""
+        return name.removeprefix(f"{self.config_class.prefix}.").split(".")[0]
+
+    def tied_names(self) -> set[str]:
+        """Our names of the weights that tying fills."""
+        output = self.get_output_embeddings()
+        if output is None or not self.config.tie_word_embeddings:
+            return set()
+        return {f"{n}.weight" for n, m in self.named_modules() if m is output}
+
+    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB", **kwargs: Any) -> None:
+        """Writes config.json and model.safetensors under the Hub's names; transformers loads the folder as well.
+
+        Each file is written whole or not at all. max_shard_size: bytes, or a string like "500MB".
+        """
+        if kwargs.pop("safe_serialization", True) is False:
+            raise ValueError("course saves safetensors only: a pickle can run code on the computer that opens it")
+        folder = Path(folder)
+        if folder.is_file():
+            raise NotADirectoryError(f"{folder} is a file; save_pretrained needs the name of a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        names, state, seen = self.their_names(), {}, set()
+        skip = self.tied_names()
+        for ours, value in self.state_dict().items():
+            if ours not in skip and value.data_ptr() not in seen:
+                seen.add(value.data_ptr())
+                state[names[ours]] = value.detach().contiguous().cpu()
+        self.config.architectures = [type(self).__name__]
+        self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
+        shards = split_shards(state, max_shard_size)
+        files = ["model.safetensors"] if len(shards) == 1 else [
+            f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+        for file, shard in zip(files, shards, strict=True):
+            with hub.replacing(folder / file) as temporary:
+                save_file(shard, temporary, metadata={"format": "pt"})
+        index = folder / "model.safetensors.index.json"
+        if len(shards) > 1:
+            (folder / "model.safetensors").unlink(missing_ok=True)
+            size = sum(v.nbytes for v in state.values())
+            where = {name: file for file, shard in zip(files, shards, strict=True) for name in shard}
+            hub.write_text(index, json.dumps({"metadata": {"total_size": size}, "weight_map": where}, indent=2))
+        else:
+            index.unlink(missing_ok=True)
+        self.config.save_pretrained(folder)
+
+
+# -- files ---------------------------------------------------------------------------------------------------------------
+
+
+def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = "cpu") -> torch.dtype:
+    """None -> float32; a name or a dtype -> that; "auto" -> bfloat16 where the device computes it fast, else float32."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        if torch.device(device).type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        units = [getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile")]
+        return torch.bfloat16 if torch.device(device).type == "cpu" and any(units) else torch.float32
+    found = getattr(torch, str(dtype).removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ValueError(f'dtype must be "auto", "float32", "bfloat16", "float16" or a torch dtype, got {dtype!r}')
+    return found
+
+
+def read_weights(name: str | os.PathLike, model: PreTrainedModel, **options: Any) -> dict[str, Tensor]:
+    """All weights of a checkpoint that this model has a place for, by our names."""
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(name, **options):
+        if path.name == "adapter_model.safetensors":
+            add_adapter(path, model, weights, **options)
+            continue
+        for theirs, value in read_file(path):
+            ours = model.our_name(theirs)
+            if ours is not None and ours not in model.tied_names():
+                weights[ours] = value
+    return weights
+
+
+def weight_files(name: str | os.PathLike, **options: Any) -> list[Path]:
+    """The files that hold a checkpoint's weights, in the forms that exist on the Hub."""
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        if path := hub.find_file(name, single, required=False, **options):
+            return [path]
+        if index := hub.find_file(name, f"{single}.index.json", required=False, **options):
+            shards = sorted(set(hub.read_json(index).get("weight_map", {}).values()))
+            return [p for s in shards if (p := hub.find_file(name, Path(s).name, **options))]
+    if adapter := hub.find_file(name, "adapter_model.safetensors", required=False, **options):
+        return [adapter]
+    hub.find_file(name, "model.safetensors", **options)       # raises with the reason
+    return []
+
+
+def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) of each weight in a .safetensors or .bin file. Nothing in the file is ever executed."""
+    try:
+        if path.suffix != ".safetensors":
+            import zipfile
+            yield from torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)).items()
+        elif os.name == "nt":                         # Windows cannot replace a file that is mapped into memory
+            yield from load_safetensors(path.read_bytes()).items()
+        else:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118 - not a dict
+                    yield key, file.get_tensor(key)
+    except SafetensorError as error:
+        raise OSError(f"{path} is damaged or cut off ({error}). Download it again with force_download=True, "
+                      "or copy the file once more") from None
+    except Exception as error:
+        if path.suffix == ".safetensors" or isinstance(error, (PermissionError, FileNotFoundError, GeneratorExit)):
+            raise
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise ValueError(f"{path} asks to run code while it is opened, which a file of weights never needs; it was not "
+                             "opened. Use a checkpoint in the safetensors format from a source you trust") from None
+        raise OSError(f"{path} is damaged or no file of weights ({type(error).__name__}). Download it again with "
+                      "force_download=True, or copy the file once more") from None
+
+
+def add_adapter(path: Path, model: PreTrainedModel, weights: dict[str, Tensor], **options: Any) -> None:
+    """Adds a LoRA adapter (Hu et al. 2021; the file format of the library PEFT) to the weights of its base model:
+    W + alpha / r * B A. After that the model is an ordinary one."""
+    settings = hub.read_json(path.parent / "adapter_config.json")
+    if settings.get("peft_type") != "LORA":
+        raise ValueError(f"{path} is an adapter of the type {settings.get('peft_type')!r}; course reads LORA adapters")
+    weights.update(read_weights(settings["base_model_name_or_path"], model, **options))
+    scale = settings["lora_alpha"] / settings["r"]
+    adapter = {key.removeprefix("base_model.model."): value for key, value in read_file(path)}
+    for key, value in adapter.items():
+        if key.endswith(".lora_A.weight"):
+            ours = model.our_name(key.replace(".lora_A", ""))
+            if ours in weights:
+                delta = adapter[key.replace("lora_A", "lora_B")].float() @ value.float()
+                weights[ours] = weights[ours].float() + scale * delta
+        elif not key.endswith(".lora_B.weight") and (ours := model.our_name(key)):
+            weights[ours] = value
+
+
+def split_shards(state: dict[str, Tensor], most: int | str) -> list[dict[str, Tensor]]:
+    """Weights in groups of at most `most` bytes."""
+    if isinstance(most, str):
+        number, unit = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)B?\s*", most.upper()).groups()  # type: ignore[union-attr]
+        most = int(float(number) * 1000 ** " KMGT".index(unit or " "))
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, value in state.items():
+        if shards[-1] and size + value.nbytes > most:
+            shards.append({})
+            size = 0
+        shards[-1][name] = value
+        size += value.nbytes
+    return shards

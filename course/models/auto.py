@@ -1,0 +1,99 @@
+"""The Auto classes: config.json says which architecture a checkpoint is, they choose its class.
+
+Checkpoints of 2019 carry no model_type; then the name decides, the most particular one first.
+"""
+
+import importlib
+import os
+from typing import Any
+
+from course import hub
+from course.config import ModelConfig, read_config
+from course.modeling import PreTrainedModel
+
+# model_type -> (file in course.models, start of its class names)
+MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert")}
+
+
+def class_for(model_type: str, ending: str) -> Any:
+    """The class of an architecture, for example class_for("bert", "ForMaskedLM"); ValueError when there is none."""
+    if model_type not in MODELS:
+        raise ValueError(f"course has no architecture {model_type!r}; it has: {', '.join(sorted(MODELS))}")
+    file, start = MODELS[model_type]
+    module = importlib.import_module(f"course.models.{file}")
+    if not hasattr(module, start + ending):
+        others = sorted(n.removeprefix(start) for n in vars(module) if n.startswith(f"{start}For"))
+        raise ValueError(f"{start} models have no task class {ending}; they have: {', '.join(others)}")
+    return getattr(module, start + ending)
+
+
+def model_type_of(name: str | os.PathLike, settings: dict[str, Any]) -> str:
+    """model_type from a config.json, or from the checkpoint's name."""
+    if found := settings.get("model_type"):
+        return found
+    for model_type in sorted(MODELS, key=len, reverse=True):
+        if model_type in str(name).lower():
+            return model_type
+    raise ValueError(f"the config.json of {name} has no model_type, so its architecture is unknown. "
+                     f'Add "model_type": one of {", ".join(sorted(MODELS))}')
+
+
+class AutoConfig:
+    """The config of any supported checkpoint."""
+
+    @staticmethod
+    def from_pretrained(name: str | os.PathLike, **kwargs: Any) -> Any:
+        options, _ = hub.split_options(kwargs)
+        settings = read_config(name, **options)
+        return class_for(model_type_of(name, settings), "Config").from_pretrained(name, **kwargs)
+
+    @staticmethod
+    def for_model(model_type: str, **settings: Any) -> ModelConfig:
+        return class_for(model_type, "Config")(**settings)
+
+
+class AutoModel:
+    """The body of any supported checkpoint, without a head. Subclasses choose a task class instead."""
+
+    ending = "Model"
+
+    def __init__(self) -> None:
+        raise TypeError(f"{type(self).__name__} is made with {type(self).__name__}.from_pretrained(name) "
+                        f"or {type(self).__name__}.from_config(config)")
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, **kwargs: Any) -> PreTrainedModel:
+        """See PreTrainedModel.from_pretrained for the keywords."""
+        if config is None:
+            options, _ = hub.split_options(kwargs)
+            model_type = model_type_of(name, read_config(name, **options))
+        else:
+            model_type = config.model_type
+        return class_for(model_type, cls.ending).from_pretrained(name, config=config, **kwargs)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> PreTrainedModel:
+        """A model with random weights."""
+        return class_for(config.model_type, cls.ending)(config)
+
+
+class AutoModelForSequenceClassification(AutoModel):
+    ending = "ForSequenceClassification"
+
+
+class AutoModelForTokenClassification(AutoModel):
+    ending = "ForTokenClassification"
+
+
+class AutoModelForQuestionAnswering(AutoModel):
+    ending = "ForQuestionAnswering"
+
+
+class AutoModelForMaskedLM(AutoModel):
+    ending = "ForMaskedLM"
+
+
+class AutoModelWithLMHead(AutoModel):
+    """The older name for "whatever language-model head this architecture is known for"."""
+
+    ending = "ForMaskedLM"

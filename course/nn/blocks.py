@@ -1,0 +1,83 @@
+"""The layer around attention: feed-forward network, residual connections, normalisation."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course.nn.attention import MultiHeadAttention
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,                                             # Hendrycks & Gimpel 2016, exact
+    "gelu_new": partial(F.gelu, approximate="tanh"),            # the approximation that the GPT family uses
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+def apply_chunking_to_forward(forward_fn: Callable, chunk_size: int, chunk_dim: int, *inputs: Tensor) -> Tensor:
+    """forward_fn(*inputs), computed chunk_size positions at a time along chunk_dim: same result, less memory.
+
+    chunk_size 0 computes everything at once. Raises ValueError when chunk_size does not divide the length.
+    Source: Kitaev et al. 2020, "Reformer", section 3.
+    """
+    if not inputs or len({x.shape[chunk_dim] for x in inputs}) != 1:
+        raise ValueError(f"every input needs the same length along dimension {chunk_dim}, "
+                         f"got {[tuple(x.shape) for x in inputs]}")
+    if chunk_size <= 0:
+        return forward_fn(*inputs)
+    length = inputs[0].shape[chunk_dim]
+    if length % chunk_size:
+        raise ValueError(f"a length of {length} cannot be cut into chunks of {chunk_size}: "
+                         f"pad the inputs (pad_to_multiple_of={chunk_size}) or choose a chunk size that divides {length}")
+    chunks = zip(*(x.split(chunk_size, chunk_dim) for x in inputs), strict=True)
+    return torch.cat([forward_fn(*chunk) for chunk in chunks], chunk_dim)
+
+
+class Embedding(nn.Embedding):
+    """One learned vector per id. Its first numbers come from the model's init_weights: torch's own initialisation would
+    import torch's compiler, a second's work, when a checkpoint is loaded through the meta device."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a bend between them, applied to each position alone (Vaswani et al. 2017, section 3.3)."""
+
+    def __init__(self, width: int, inner: int, activation: str, dropout: float):
+        super().__init__()
+        self.up = nn.Linear(width, inner)
+        self.down = nn.Linear(inner, width)
+        self.activation = ACTIVATIONS[activation]
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        return self.dropout(self.down(self.activation(self.up(x))))
+
+
+class PostNormBlock(nn.Module):
+    """Attention, then feed-forward; each adds to its input and is normalised afterwards ("post-norm")."""
+
+    def __init__(self, attention: MultiHeadAttention, feed_forward: FeedForward, width: int, eps: float,
+                 dropout: float = 0.0, chunk_size: int = 0):
+        super().__init__()
+        self.attention = attention
+        self.attention_norm = nn.LayerNorm(width, eps=eps)
+        self.feed_forward = feed_forward
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+        self.chunk_size = chunk_size
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, head_mask: Tensor | None = None,
+                need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D) -> x (B, T, D), attention weights (B, H, T, S) or None."""
+        attended, weights = self.attention(x, mask, head_mask, need_weights)
+        x = self.attention_norm(x + self.dropout(attended))
+        return self.norm(x + apply_chunking_to_forward(self.feed_forward, self.chunk_size, 1, x)), weights

@@ -1,0 +1,88 @@
+"""What a model returns: one small dataclass per kind of task.
+
+An output can be read in three ways: `out.logits`, `out["logits"]`, and as a tuple of the values that are present,
+so `loss, logits = model(**batch, labels=labels)` and `out[0]` work as well.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(eq=False)
+class ModelOutput:
+    """Base class: fields that are None count as absent."""
+
+    def keys(self) -> list[str]:
+        return [f.name for f in fields(self) if getattr(self, f.name) is not None]
+
+    def values(self) -> list[Any]:
+        return [getattr(self, name) for name in self.keys()]
+
+    def items(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in self.keys()]
+
+    def to_tuple(self) -> tuple:
+        return tuple(self.values())
+
+    def __iter__(self) -> Iterator:
+        return iter(self.values())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in self.keys():
+            raise KeyError(f"{key!r} is not in this output; it has {', '.join(self.keys())}"
+                           + (f". Call the model with output_{key}=True to get it"
+                              if key in ("hidden_states", "attentions") else ""))
+        return getattr(self, key)
+
+
+@dataclass(eq=False)
+class BaseModelOutput(ModelOutput):
+    """A model without a head. hidden_states: one (B, T, D) before the first and after each layer; attentions:
+    one (B, H, T, T) per layer."""
+
+    last_hidden_state: Tensor | None = None         # (B, T, D)
+    pooler_output: Tensor | None = None             # (B, D)
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class SequenceClassifierOutput(ModelOutput):
+    """One label for a whole text."""
+
+    loss: Tensor | None = None                      # ()
+    logits: Tensor | None = None                    # (B, L)
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class TokenClassifierOutput(SequenceClassifierOutput):
+    """One label for each token: logits (B, T, L)."""
+
+
+@dataclass(eq=False)
+class MaskedLMOutput(SequenceClassifierOutput):
+    """One score for each word of the vocabulary at each position: logits (B, T, V)."""
+
+
+@dataclass(eq=False)
+class QuestionAnsweringModelOutput(ModelOutput):
+    """Where the answer starts and where it ends."""
+
+    loss: Tensor | None = None                      # ()
+    start_logits: Tensor | None = None              # (B, T)
+    end_logits: Tensor | None = None                # (B, T)
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

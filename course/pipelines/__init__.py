@@ -1,0 +1,93 @@
+"""pipeline(task): a tokenizer, a model and the step from its numbers to an answer, in one line."""
+
+import difflib
+import importlib
+import logging
+import os
+from typing import Any
+
+import torch
+
+from course import hub
+from course.modeling import PreTrainedModel, resolve_dtype
+from course.models import auto as auto_models
+from course.pipelines.base import Pipeline
+from course.tokenizers.auto import AutoTokenizer
+from course.tokenizers.base import PreTrainedTokenizer
+
+log = logging.getLogger(__name__)
+
+# task -> (file, class, Auto class of its models, pocket model, classic Hub checkpoint)
+TASKS = {
+    "text-classification": ("text_classification", "TextClassificationPipeline", "AutoModelForSequenceClassification",
+                            "pocket/sentiment", "distilbert-base-uncased-finetuned-sst-2-english"),
+    "fill-mask": ("fill_mask", "FillMaskPipeline", "AutoModelForMaskedLM", "pocket/encoder", "distilroberta-base"),
+    "feature-extraction": ("feature_extraction", "FeatureExtractionPipeline", "AutoModel", "pocket/encoder",
+                           "distilbert-base-cased"),
+}
+ALIASES = {"sentiment-analysis": "text-classification"}
+
+
+def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel | None = None,
+             tokenizer: str | os.PathLike | PreTrainedTokenizer | None = None, *, device: int | str | torch.device | None = None,
+             dtype: str | torch.dtype | None = None, batch_size: int | None = None, use_fast: bool = True,
+             model_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> Pipeline:
+    """A function from texts to answers.
+
+    task: one of `TASKS`, for example "sentiment-analysis". model: a Hub name, a pocket name, a folder, or a loaded model;
+    without one the pocket model of the task (COURSE_DEFAULTS=hub: its classic Hub checkpoint). tokenizer: the model's own
+    unless given. device: "cpu", "cuda", a number of a GPU (-1: CPU); the GPU is used when there is one. dtype: "auto" takes
+    bfloat16 where the machine computes it fast. Further keywords are options of the task (top_k, truncation, …) or say where
+    to look (cache_dir, revision, local_files_only, token).
+    """
+    options, task_options = hub.split_options(kwargs)
+    dtype = task_options.pop("torch_dtype", dtype)
+    task_options.pop("framework", None)               # transformers chose between torch and TensorFlow with it
+    if task is None:
+        raise TypeError(f"pipeline needs a task: {', '.join(sorted([*TASKS, *ALIASES]))}")
+    name = ALIASES.get(task, task)
+    if name not in TASKS:
+        known = sorted([*TASKS, *ALIASES])
+        close = difflib.get_close_matches(str(task).lower().replace("_", "-").replace(" ", "-"), known, n=2, cutoff=0.5)
+        raise ValueError(f"there is no task {task!r}." + (f" Did you mean {' or '.join(map(repr, close))}?" if close else "")
+                         + f" Tasks: {', '.join(known)}")
+    file, class_name, auto_class, pocket, classic = TASKS[name]
+    if model is None:
+        model = classic if os.environ.get("COURSE_DEFAULTS") == "hub" else pocket
+        research = "" if model == classic else f"; for research, name a larger model such as {classic!r}"
+        log.warning("No model was named: %s uses %s%s.", task, model, research)
+    device = choose_device(device)
+    if isinstance(model, PreTrainedModel):
+        if dtype is not None or options or model_kwargs:
+            raise ValueError("dtype, model_kwargs and the options for loading belong to a model given by name; this one is "
+                             "loaded already: use model.to(torch.bfloat16), or pass its name")
+        if tokenizer is None:
+            raise ValueError("a loaded model does not know its tokenizer: pass tokenizer=… as well")
+    elif isinstance(model, (str, os.PathLike)):
+        tokenizer = model if tokenizer is None else tokenizer
+        model = getattr(auto_models, auto_class).from_pretrained(
+            model, dtype=resolve_dtype(dtype, device), **options, **(model_kwargs or {}))
+    else:
+        raise TypeError(f"model must be a name, a folder or a loaded model, got {type(model).__name__}")
+    if isinstance(tokenizer, (str, os.PathLike)):
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **options)
+    if not isinstance(tokenizer, PreTrainedTokenizer):
+        raise TypeError(f"tokenizer must be a name, a folder or a loaded tokenizer, got {type(tokenizer).__name__}")
+    made = getattr(importlib.import_module(f"course.pipelines.{file}"), class_name)
+    return made(model, tokenizer, task, device, batch_size, **task_options)
+
+
+def choose_device(device: int | str | torch.device | None) -> torch.device:
+    """None -> the GPU when there is one; -1 -> CPU; 0, 1 … -> that GPU."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if isinstance(device, int):
+        device = "cpu" if device < 0 else f"cuda:{device}"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or a number, got {device!r}") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda' asks for an NVIDIA GPU, and torch sees none here: leave device out, or install "
+                         "a torch with CUDA (`course doctor` tells more)")
+    return found

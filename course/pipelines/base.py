@@ -1,0 +1,180 @@
+"""Pipeline: what all tasks share. A task is one short file that says which options it has and how logits become answers.
+
+Texts go through in windows: a window is tokenized at once, sorted by length so that a batch needs little padding, computed,
+and put back into the order of the input. So a list comes back as a list, and a generator streams in constant memory.
+"""
+
+import difflib
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, ClassVar
+
+import torch
+from tqdm import tqdm
+
+from course.modeling import PreTrainedModel
+from course.outputs import ModelOutput
+from course.tokenizers.base import NO_LIMIT, BatchEncoding, PreTrainedTokenizer
+
+log = logging.getLogger(__name__)
+WINDOW = 1024                                       # texts that are sorted together
+BATCH = 64                                          # at most so many texts, and so many tokens, are computed together
+BATCH_TOKENS = 4096
+
+
+class Pipeline:
+    """Base class: `pipe(text)`, `pipe([text, …])`, `pipe(generator)`, `pipe(table["column"])`."""
+
+    defaults: ClassVar[dict[str, Any]] = {}         # the task's options
+    special_tokens_in_text = False                  # whether "[MASK]" in a text is the special token
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizer, task: str,
+                 device: torch.device | str = "cpu", batch_size: int | None = None, **options: Any):
+        if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        self.task, self.tokenizer, self.batch_size = task, tokenizer, batch_size
+        self.model = model.to(device).eval()
+        self.device = torch.device(device)
+        self.options = self.merge({"truncation": True, "max_length": None} | self.defaults, options)
+
+    # -- what a task provides --------------------------------------------------------------------------------------------
+
+    def merge(self, options: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        """Options with new values; refuses unknown names."""
+        for name in new:
+            if name not in options:
+                close = difflib.get_close_matches(name, options, n=2)
+                raise TypeError(f"{self.task} has no option {name!r}." + (
+                    f" Did you mean {' or '.join(close)}?" if close else f" It has: {', '.join(options)}, batch_size"))
+        return options | new
+
+    def results(self, outputs: ModelOutput, batch: BatchEncoding, options: dict[str, Any]) -> list[Any]:
+        """One answer per row of the batch."""
+        raise NotImplementedError
+
+    def steps(self, text: str) -> list[str]:
+        """The lines of explain() that follow the model's call; they may use `outputs`, `inputs`, `model`, `tokenizer`."""
+        raise NotImplementedError
+
+    # -- the call ----------------------------------------------------------------------------------------------------------
+
+    def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
+        """Answers for one text, a list, a column of a table, or a generator (then a generator of answers)."""
+        chosen = self.merge(self.options, options)
+        size = batch_size or self.batch_size
+        if self.is_one(inputs):
+            return list(self.stream([inputs], chosen, size))[0]
+        if isinstance(inputs, Iterator):
+            return self.stream(inputs, chosen, size)
+        if hasattr(inputs, "__len__") and isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, dict)):
+            return list(self.stream(inputs, chosen, size, len(inputs)))  # type: ignore[arg-type]
+        raise self.refusal(inputs, "the input")
+
+    def is_one(self, item: Any) -> bool:
+        """Whether this is a single input of the task."""
+        return isinstance(item, str)
+
+    def refusal(self, item: Any, where: str) -> TypeError:
+        missing = item is None or item != item or type(item).__name__ == "NAType"
+        what = f"{type(item).__name__} {str(item)[:40]!r}" if item is not None else "None"
+        cure = ("it is a missing value: drop such rows, table.dropna(subset=[…]), or fill them, column.fillna('')" if missing
+                else "decode it first: text.decode('utf-8')" if isinstance(item, bytes)
+                else "numbers become text with str(…)" if isinstance(item, (int, float)) else "check the type of the input")
+        return TypeError(f"{self.task} needs a text, a list of texts, a column of a table or a generator of texts; "
+                         f"{where} is {what}. {cure[0].upper()}{cure[1:]}")
+
+    def stream(self, items: Iterable[Any], options: dict[str, Any], batch_size: int | None,
+               total: int | None = None) -> Iterator[Any]:
+        """The answers in the order of the items, a window at a time."""
+        iterator, seen, cut, most = iter(items), 0, 0, 0
+        with tqdm(total=total, desc=self.task, unit="text", delay=2, leave=False) as bar:
+            while window := list(islice(iterator, WINDOW)):
+                for number, item in enumerate(window):
+                    if not self.is_one(item):
+                        raise self.refusal(item, f"number {seen + number} (counting from 0)")
+                encoding = self.encode(window, options)
+                losses = [loss for loss in encoding.cut if loss]
+                cut, most = cut + len(losses), max([most, *losses])
+                answers: list[Any] = [None] * len(window)
+                for rows in self.batches(encoding["input_ids"], batch_size):
+                    for row, answer in zip(rows, self.compute(encoding, rows, options), strict=True):
+                        answers[row] = answer
+                    bar.update(len(rows))
+                seen += len(window)
+                yield from answers
+        if cut:
+            log.warning("%d of %d texts had more than %d tokens and were cut at the end, by up to %d tokens: the answer does "
+                        "not know what stood there. Split long texts into parts, or pass truncation=False to get an error "
+                        "instead.", cut, seen, self.limit(options), most)
+
+    def limit(self, options: dict[str, Any]) -> int:
+        """The tokens that one text may have."""
+        most = getattr(self.model.config, "max_position_embeddings", None) or NO_LIMIT
+        return min(options["max_length"] or NO_LIMIT, self.tokenizer.model_max_length, most)
+
+    def encode(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
+        limit = self.limit(options)
+        encoding = self.tokenizer(texts, truncation=options["truncation"], max_length=limit if limit < NO_LIMIT else None,
+                                  split_special_tokens=not self.special_tokens_in_text, verbose=False)
+        longest = max(map(len, encoding["input_ids"]))
+        if longest > limit:
+            raise ValueError(f"a text has {longest} tokens and this model reads at most {limit}: "
+                             "leave truncation=False out to have it cut, or split the text")
+        return encoding
+
+    def batches(self, ids: list[list[int]], batch_size: int | None) -> Iterator[list[int]]:
+        """Row numbers, longest texts first: what does not fit into memory fails at once, not after an hour."""
+        order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+        while order:
+            size = batch_size or max(1, min(BATCH, BATCH_TOKENS // len(ids[order[0]])))
+            yield order[:size]
+            order = order[size:]
+
+    def compute(self, encoding: BatchEncoding, rows: list[int], options: dict[str, Any]) -> list[Any]:
+        chosen = {name: [column[row] for row in rows] for name, column in encoding.items()}
+        batch = self.tokenizer.pad(chosen, return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            return self.results(self.model(**batch), batch, options)
+
+    # -- looking inside ----------------------------------------------------------------------------------------------------
+
+    def explain(self, text: str) -> None:
+        """Prints the steps behind `pipe(text)` as code to run, with the numbers of this text as comments."""
+        if not isinstance(text, str):
+            raise self.refusal(text, "the input of explain")
+        name, files = self.model.name_or_path, self.tokenizer.name_or_path
+        given = "  # the pipeline's own: it was not loaded by a name"
+        tensors = self.tokenizer(text, return_tensors="pt", truncation=True, max_length=self.limit(self.options),
+                                 split_special_tokens=not self.special_tokens_in_text)
+        lines = [
+            "import torch",
+            f"from course import AutoTokenizer, {type(self.model).__name__}",
+            "",
+            f"text = {text!r}",
+            f"tokenizer = AutoTokenizer.from_pretrained({files!r})" if files else f"tokenizer = pipe.tokenizer{given}",
+            f"model = {type(self.model).__name__}.from_pretrained({name!r})" if name else f"model = pipe.model{given}",
+            "",
+            "# 1. The tokenizer cuts the text into pieces that the model knows and gives their numbers",
+            "inputs = tokenizer(text, return_tensors='pt', truncation=True"
+            + ("" if self.special_tokens_in_text else ", split_special_tokens=True") + ")",
+            f"print(inputs.tokens())     # {shorten(tensors.tokens())}",
+            f"print(inputs.input_ids)    # {shorten(tensors['input_ids'][0].tolist())}",
+            "",
+            "# 2. The model turns the numbers into scores, called logits",
+            "with torch.inference_mode():",
+            "    outputs = model(**inputs)",
+        ]
+        print("\n".join(lines + self.steps(text)))
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}(task={self.task!r}, model={self.model.name_or_path or type(self.model).__name__!r}, "
+                f"device={str(self.device)!r})")
+
+
+def shorten(values: list[Any], most: int = 40) -> str:
+    """A list as it prints, with its middle left out when it is long."""
+    if len(values) <= most:
+        return str(values)
+    half = most // 2
+    return f"{str(values[:half])[:-1]}, …, {str(values[-half:])[1:]}  ({len(values)} in all)"

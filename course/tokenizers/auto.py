@@ -1,0 +1,38 @@
+"""AutoTokenizer: the tokenizer that belongs to a checkpoint, whatever its architecture."""
+
+import importlib
+import os
+from typing import Any
+
+from course import hub
+from course.config import ModelConfig, read_config
+from course.models.auto import model_type_of
+from course.tokenizers.base import PreTrainedTokenizer
+
+# model_type -> start of the class name; the Python class and the one on the Rust engine (…Fast)
+TOKENIZERS = {"bert": "Bert", "distilbert": "DistilBert"}
+
+
+class AutoTokenizer:
+    """Chooses by tokenizer_class in tokenizer_config.json, else by the architecture in config.json."""
+
+    def __init__(self) -> None:
+        raise TypeError("AutoTokenizer is made with AutoTokenizer.from_pretrained(name)")
+
+    @staticmethod
+    def from_pretrained(name: str | os.PathLike, *, use_fast: bool = True, config: ModelConfig | None = None,
+                        tokenizer_type: str | None = None, **kwargs: Any) -> PreTrainedTokenizer:
+        """use_fast=False gives the readable Python engine; both give the same ids."""
+        options, _ = hub.split_options(kwargs)
+        path = hub.find_file(name, "tokenizer_config.json", required=False, **options)
+        wanted = (hub.read_json(path) if path else {}).get("tokenizer_class") or ""
+        start = wanted.removesuffix("Fast").removesuffix("Tokenizer")
+        if tokenizer_type or start not in TOKENIZERS.values():
+            settings = {} if config or tokenizer_type else read_config(name, **options)
+            model_type = tokenizer_type or (config.model_type if config else model_type_of(name, settings))
+            if model_type not in TOKENIZERS:
+                raise ValueError(f"{name} needs a tokenizer for {wanted or model_type!r}, which course does not have; "
+                                 f"it has tokenizers for {', '.join(sorted(TOKENIZERS))}")
+            start = TOKENIZERS[model_type]
+        module = importlib.import_module("course.tokenizers.rust" if use_fast else "course.tokenizers.wordpiece")
+        return getattr(module, f"{start}Tokenizer{'Fast' if use_fast else ''}").from_pretrained(name, **kwargs)

@@ -1,0 +1,809 @@
+"""What every tokenizer does after a text is cut into pieces: special tokens, pairs, truncation, padding, tensors, decoding.
+
+    text --pieces--> ids --template--> [CLS] ids [SEP] --padding--> a rectangular batch
+
+A tokenizer adds one file to this one: how a text is cut (`tokens_of`, and `spans_of` for where each piece stood).
+There are two engines with equal results: that readable Python, and the Rust library `tokenizers` (rust.py).
+"""
+
+import difflib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from tokenizers import AddedToken
+
+from course import hub
+
+log = logging.getLogger(__name__)
+NO_LIMIT = int(1e30)                                # model_max_length when nobody said how much the model reads
+ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+Span = tuple[int, int, int | None]                  # start and end in the text, number of the word
+
+
+class Pieces:
+    """A text cut into pieces: their ids now, their spans (start, end, word) only when somebody asks."""
+
+    __slots__ = ("_spans", "ids")
+
+    def __init__(self, ids: list[int], spans: Callable[[], list[Span]]):
+        self.ids, self._spans = ids, spans
+
+    @property
+    def spans(self) -> list[Span]:
+        if callable(self._spans):
+            self._spans = self._spans()
+        return self._spans
+
+
+class Row:
+    """One row of a batch: which pieces it holds, where the special tokens stand, how much was cut."""
+
+    __slots__ = ("cut", "ids", "layout", "left", "parts", "right", "source")
+
+    def __init__(self, layout: list[tuple[int | str, int]], parts: dict[str, tuple[Pieces, int, int]], source: int, cut: int):
+        self.layout, self.parts, self.source, self.cut = layout, parts, source, cut
+        self.left = self.right = 0                   # padding
+        self.ids: list[int] = []
+        for item, _ in layout:
+            if isinstance(item, int):
+                self.ids.append(item)
+            else:
+                pieces, start, end = parts[item]
+                self.ids += pieces.ids[start:end]
+
+    def column(self, special: Any, part: Callable[[str, int, Span | None], Any], pad: Any, spans: bool = False) -> list:
+        """One value per position: part(name, type, span) for pieces, `special` for special tokens, `pad` for padding."""
+        values = []
+        for item, kind in self.layout:
+            if isinstance(item, int):
+                values.append(kind if special == "type" else special)
+            else:
+                pieces, start, end = self.parts[item]
+                values += [part(item, kind, s) for s in pieces.spans[start:end]] if spans else \
+                    [part(item, kind, None)] * (end - start)
+        return [pad] * self.left + values + [pad] * self.right
+
+    @property
+    def types(self) -> list[int]:
+        return self.column("type", lambda _, kind, __: kind, 0)
+
+    @property
+    def special(self) -> list[int]:
+        return self.column(1, lambda *_: 0, 1)
+
+    @property
+    def sequences(self) -> list[int | None]:
+        return self.column(None, lambda part, *_: "AB".index(part), None)
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        return self.column((0, 0), lambda _, __, span: span[:2], (0, 0), spans=True)
+
+    @property
+    def words(self) -> list[int | None]:
+        return self.column(None, lambda _, __, span: span[2], None, spans=True)
+
+
+class BatchEncoding(dict):
+    """What a tokenizer returns: a dict of lists or tensors (`batch["input_ids"]`, `batch.input_ids`) that also knows
+    how tokens, words and characters belong together."""
+
+    def __init__(self, data: dict[str, Any] | None = None, rows: list[Row] | None = None,
+                 tokenizer: "PreTrainedTokenizer | None" = None):
+        super().__init__(data or {})
+        self.rows, self.tokenizer = rows or [], tokenizer
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self)}")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return dict(self)
+
+    @property
+    def is_fast(self) -> bool:
+        return bool(self.tokenizer and self.tokenizer.is_fast)
+
+    @property
+    def cut(self) -> list[int]:
+        """How many tokens truncation left out of each row."""
+        return [row.cut for row in self.rows]
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        row = self._row(batch_index)
+        pad = self.tokenizer.pad_token_id if self.tokenizer else 0
+        ids = [pad] * row.left + row.ids + [pad] * row.right
+        return self.tokenizer.convert_ids_to_tokens(ids)  # type: ignore[union-attr]
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """The number of the word that each token belongs to, None for special tokens."""
+        return self._row(batch_index).words
+
+    words = word_ids
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """0 for tokens of the first text, 1 for the second, None for special tokens."""
+        return self._row(batch_index).sequences
+
+    def char_to_token(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int | None:
+        """The token that covers a character of the text: char_to_token(char) or char_to_token(row, char)."""
+        index, char = (0, batch_or_char_index) if char_index is None else (batch_or_char_index, char_index)
+        row = self._row(index)
+        for number, ((start, end), sequence) in enumerate(zip(row.offsets, row.sequences, strict=True)):
+            if sequence == sequence_index and start <= char < end:
+                return number
+        return None
+
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> tuple[int, int] | None:
+        """(start, end) of a token in the text; None for special tokens."""
+        index, token = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
+        row = self._row(index)
+        return None if row.sequences[token] is None else row.offsets[token]
+
+    def word_to_tokens(self, batch_or_word_index: int, word_index: int | None = None,
+                       sequence_index: int = 0) -> tuple[int, int] | None:
+        """(first, last + 1) of the tokens of a word."""
+        index, word = (0, batch_or_word_index) if word_index is None else (batch_or_word_index, word_index)
+        row = self._row(index)
+        found = [i for i, (w, s) in enumerate(zip(row.words, row.sequences, strict=True)) if (w, s) == (word, sequence_index)]
+        return (found[0], found[-1] + 1) if found else None
+
+    def to(self, device: Any) -> Self:
+        """Moves the tensors to a device; returns the same encoding."""
+        for key, value in self.items():
+            if hasattr(value, "to"):
+                self[key] = value.to(device)
+        return self
+
+    def convert_to_tensors(self, tensor_type: str | None = None) -> Self:
+        for key, value in self.items():
+            self[key] = to_tensor(key, value, tensor_type)
+        return self
+
+    def _row(self, index: int) -> Row:
+        if not self.rows:
+            raise ValueError("this encoding does not know its texts any more: only the direct result of tokenizer(text) does")
+        return self.rows[index]
+
+
+class PreTrainedTokenizer:
+    """Base class of all tokenizers. A subclass says how a text is cut and how special tokens frame it."""
+
+    vocab_files_names: ClassVar[dict[str, str]] = {}
+    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "token_type_ids", "attention_mask")
+    single: ClassVar[str] = "A:0"                   # template: special tokens by role, A and B the texts, each with its type
+    pair: ClassVar[str] = "A:0 B:0"
+    lowercases: bool = False
+    is_fast = False
+
+    def __init__(self, vocab: dict[str, int], *, model_max_length: int | None = None, padding_side: str = "right",
+                 truncation_side: str = "right", clean_up_tokenization_spaces: bool = True,
+                 additional_special_tokens: Sequence[str | AddedToken] | None = None, split_special_tokens: bool = False,
+                 added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "", **kwargs: Any):
+        self.vocab = vocab
+        self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
+        self.padding_side, self.truncation_side = padding_side, truncation_side
+        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.split_special_tokens = split_special_tokens
+        self.name_or_path = name_or_path
+        self.added: dict[str, AddedToken] = {}       # tokens that are found in a text before it is cut
+        self.added_ids: dict[str, int] = {}
+        self._id_to_token = {number: token for token, number in vocab.items()}
+        self._special: dict[str, str | None] = dict.fromkeys(ROLES)
+        self.additional_special_tokens: list[str] = []
+        for number, token in sorted((added_tokens_decoder or {}).items()):
+            self._remember(token, number)
+        for role in ROLES:
+            if (token := kwargs.pop(role, None)) is not None:
+                setattr(self, role, token)
+        if additional_special_tokens:
+            self.add_special_tokens({"additional_special_tokens": list(additional_special_tokens)})
+        self.init_kwargs = kwargs                    # what tokenizer_config.json says besides: kept for saving
+
+    # -- how a text is cut: the subclass ---------------------------------------------------------------------------------
+
+    def tokens_of(self, text: str) -> list[str]:
+        """The pieces of a text in which no special token stands."""
+        raise NotImplementedError
+
+    def spans_of(self, text: str) -> list[Span]:
+        """Where each piece of tokens_of(text) stood, and in which word."""
+        raise NotImplementedError
+
+    def join(self, tokens: list[str]) -> str:
+        """Pieces -> text."""
+        return " ".join(tokens)
+
+    # -- vocabulary ------------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._id_to_token)
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens without the added ones; len(tokenizer) counts all."""
+        return len(self.vocab)
+
+    def get_vocab(self) -> dict[str, int]:
+        return self.vocab | self.added_ids
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {t: i for t, i in self.added_ids.items() if t not in self.vocab}
+
+    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
+        """A token or several -> id or ids; what is not in the vocabulary becomes the unknown token."""
+        if isinstance(tokens, str):
+            found = self.added_ids.get(tokens, self.vocab.get(tokens))
+            return self.unk_token_id if found is None else found
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        if isinstance(ids, int):
+            return self._token(ids)
+        special = set(self.all_special_ids) if skip_special_tokens else ()
+        return [self._token(i) for i in ids if i not in special]
+
+    def _token(self, number: int) -> str:
+        if number not in self._id_to_token:
+            raise IndexError(f"{number} is no id of this tokenizer: it has the ids 0 to {len(self) - 1}")
+        return self._id_to_token[number]
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        found = [self._special[role] for role in ROLES] + self.additional_special_tokens
+        return [t for t in dict.fromkeys(found) if t is not None]
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        return self.convert_tokens_to_ids(self.all_special_tokens)
+
+    @property
+    def special_tokens_map(self) -> dict[str, Any]:
+        found: dict[str, Any] = {role: token for role, token in self._special.items() if token is not None}
+        return found | ({"additional_special_tokens": self.additional_special_tokens}
+                        if self.additional_special_tokens else {})
+
+    def add_tokens(self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False) -> int:
+        """Adds words to the vocabulary, each kept in one piece; returns how many were new.
+        Then call model.resize_token_embeddings(len(tokenizer))."""
+        many = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else list(new_tokens)
+        before = len(self)
+        for token in many:
+            if not isinstance(token, (str, AddedToken)) or not str(getattr(token, "content", token)):
+                raise TypeError(f"add_tokens takes words, got {token!r}")
+            added = token if isinstance(token, AddedToken) else AddedToken(token, special=special_tokens,
+                                                                           normalized=not special_tokens)
+            if special_tokens:
+                added.special = True
+            self._remember(added)
+        return len(self) - before
+
+    def add_special_tokens(self, special_tokens_dict: dict[str, Any]) -> int:
+        """{"sep_token": "<sep>", "additional_special_tokens": ["<speaker>"]}; returns how many were new."""
+        before = len(self)
+        for role, value in special_tokens_dict.items():
+            if role == "additional_special_tokens":
+                self.add_tokens(value, special_tokens=True)
+                self.additional_special_tokens += [t for t in (str(getattr(v, "content", v)) for v in value)
+                                                   if t not in self.additional_special_tokens]
+            elif role in ROLES:
+                setattr(self, role, value)
+            else:
+                raise ValueError(f"{role!r} is no special token; there are {', '.join(ROLES)} and additional_special_tokens")
+        return len(self) - before
+
+    def _remember(self, token: AddedToken, number: int | None = None) -> None:
+        text = token.content
+        if number is None:
+            number = self.added_ids.get(text, self.vocab.get(text))
+        if number is None:
+            number = max(self._id_to_token, default=-1) + 1
+        self.added[text], self.added_ids[text] = token, number
+        self._id_to_token[number] = text
+        self._changed()
+
+    def _changed(self) -> None:
+        """Forget what was built from the added tokens."""
+        self._splitters: dict[bool, re.Pattern | None] = {}
+
+    def __getattr__(self, name: str) -> Any:          # pad_token, pad_token_id and so on
+        role = name.removesuffix("_id")
+        if role in ROLES:
+            token = self.__dict__["_special"][role]
+            return token if name == role or token is None else self.convert_tokens_to_ids(token)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ROLES:
+            self._special[name] = None if value is None else str(getattr(value, "content", value))
+            if value is not None:
+                added = value if isinstance(value, AddedToken) else \
+                    self.added.get(value) or AddedToken(value, special=True, normalized=False)
+                added.special = True
+                self._remember(added)
+        elif name.removesuffix("_id") in ROLES:
+            setattr(self, name.removesuffix("_id"), self.convert_ids_to_tokens(value))
+        else:
+            object.__setattr__(self, name, value)
+
+    # -- text -> pieces: the Python engine -------------------------------------------------------------------------------
+
+    def pieces(self, texts: Sequence[str] | Sequence[Sequence[str]], split_special: bool, words_given: bool) -> list[Pieces]:
+        """Cuts texts (or, with words_given, lists of words) into pieces."""
+        found = []
+        for text in texts:
+            chunks: Sequence[str] = text if words_given else [text]  # type: ignore[list-item, assignment]
+            tokens = [token for chunk in chunks for token in self._cut(chunk, split_special)]
+            found.append(Pieces([self.convert_tokens_to_ids(t) for t in tokens],
+                                lambda chunks=chunks: self._spans(chunks, split_special, words_given)))
+        return found
+
+    def _cut(self, text: str, split_special: bool) -> list[str]:
+        splitter = self._splitter(split_special)
+        if splitter is None:
+            return self.tokens_of(text)
+        tokens = []
+        for number, part in enumerate(splitter.split(text)):
+            tokens += [self._added_name(part)] if number % 2 else self.tokens_of(part) if part else []
+        return tokens
+
+    def _spans(self, chunks: Sequence[str], split_special: bool, words_given: bool) -> list[Span]:
+        spans: list[Span] = []
+        splitter = self._splitter(split_special)
+        for index, chunk in enumerate(chunks):
+            start, word = 0, 0
+            for number, part in enumerate([chunk] if splitter is None else splitter.split(chunk)):
+                inner = [(0, len(part), 0)] if number % 2 else self.spans_of(part) if part else []
+                spans += [(start + a, start + b, index if words_given else word + (w or 0)) for a, b, w in inner]
+                start += len(part)
+                word += 1 + max((w or 0 for *_, w in inner), default=-1)
+        return spans
+
+    def _splitter(self, split_special: bool) -> re.Pattern | None:
+        """A pattern that finds the added tokens in a text; special ones only when the text may hold them."""
+        if split_special not in self._splitters:
+            wanted = [t for t in self.added.values() if t.content and not (split_special and t.special)]
+            wanted.sort(key=lambda t: len(t.content), reverse=True)
+            parts = []
+            for token in wanted:
+                part = re.escape(token.content)
+                if token.normalized and self.lowercases:
+                    part = f"(?i:{part})"
+                if token.single_word:
+                    part = rf"(?<!\w){part}(?!\w)"
+                parts.append((r"\s*" if token.lstrip else "") + part + (r"\s*" if token.rstrip else ""))
+            self._splitters[split_special] = re.compile(f"({'|'.join(parts)})") if parts else None
+        return self._splitters[split_special]
+
+    def _added_name(self, found: str) -> str:
+        """The added token that a match stands for (the match may hold blanks, or capitals)."""
+        if found in self.added:
+            return found
+        return next((t for t in self.added if t.lower() == found.strip().lower()), found.strip())
+
+    # -- the call --------------------------------------------------------------------------------------------------------
+
+    def __call__(self, text: Any = None, text_pair: Any = None, add_special_tokens: bool = True,
+                 padding: bool | str = False, truncation: bool | str | None = None, max_length: int | None = None,
+                 stride: int = 0, is_split_into_words: bool = False, pad_to_multiple_of: int | None = None,
+                 padding_side: str | None = None, return_tensors: str | None = None,
+                 return_token_type_ids: bool | None = None, return_attention_mask: bool | None = None,
+                 return_overflowing_tokens: bool = False, return_special_tokens_mask: bool = False,
+                 return_offsets_mapping: bool = False, return_length: bool = False, verbose: bool = True,
+                 split_special_tokens: bool | None = None, **old: Any) -> BatchEncoding:
+        """One text, a list of texts, or pairs of both -> a BatchEncoding, the model's input.
+
+        padding: True or "longest", "max_length", False. truncation: True or "longest_first", "only_first",
+        "only_second", False. split_special_tokens=True reads "[SEP]" inside a text as five characters, not as the
+        special token: use it for text that you did not write. Raises TypeError or ValueError that name the argument.
+        """
+        is_split_into_words = bool(old.pop("is_pretokenized", is_split_into_words))
+        if old.pop("pad_to_max_length", False):
+            padding = "max_length"
+        return_input_ids = old.pop("return_input_ids", True)
+        if old:
+            name = next(iter(old))
+            close = difflib.get_close_matches(name, type(self).__call__.__code__.co_varnames[:22], n=2)
+            raise TypeError(f"a tokenizer has no option {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
+        firsts, seconds, batched = self._texts(text, text_pair, is_split_into_words)
+        split_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
+        first = self.pieces(firsts, split_special, is_split_into_words)
+        second = None if seconds is None else self.pieces(seconds, split_special, is_split_into_words)
+        strategy, limit = self._truncation(truncation, max_length, padding)
+        if return_overflowing_tokens and strategy is None:
+            raise ValueError("return_overflowing_tokens=True needs truncation=True and max_length=…")
+        rows = []
+        template = self._template(second is not None, add_special_tokens)
+        for number, a in enumerate(first):
+            b = None if second is None else second[number]
+            rows += self._windows(a, b, template, strategy, limit, stride if return_overflowing_tokens else None, number)
+        if strategy is None and verbose:
+            longest = max((len(row.ids) for row in rows), default=0)
+            if longest > self.model_max_length:
+                log.warning("a text has %d tokens and the model reads at most %d: truncation=True cuts it, "
+                            "return_overflowing_tokens=True makes windows", longest, self.model_max_length)
+        names = self.model_input_names
+        wanted = [("input_ids", return_input_ids), ("token_type_ids", return_token_type_ids),
+                  ("attention_mask", return_attention_mask)]
+        columns = [name for name, asked in wanted if asked or (asked is None and name in names)]
+        columns += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
+        lengths = [len(row.ids) for row in rows]
+        width = self._width(lengths, padding, max_length if strategy is None else limit, pad_to_multiple_of)
+        data = self._columns(rows, columns, width, padding_side or self.padding_side, return_tensors)
+        if return_length:
+            data["length"] = lengths if width is None else [width] * len(rows)
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = [row.source for row in rows]
+        if not batched and return_tensors is None and not return_overflowing_tokens:
+            data = {name: column[0] for name, column in data.items()}
+        data = {name: to_tensor(name, column, return_tensors) for name, column in data.items()}
+        return BatchEncoding(data, rows, self)
+
+    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
+        return self(text, text_pair, **options)
+
+    batch_encode_plus = encode_plus
+
+    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
+        """The ids alone."""
+        return self(text, text_pair, **options)["input_ids"]
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
+        """The pieces as strings."""
+        ids = self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **options)
+        return ids.tokens() if self.is_fast or add_special_tokens or pair else self._cut(
+            clean_unicode(text), bool(options.get("split_special_tokens", self.split_special_tokens)))
+
+    def _texts(self, text: Any, pair: Any, words_given: bool) -> tuple[list, list | None, bool]:
+        """Any allowed input -> (first texts, second texts or None, whether it was a batch)."""
+        shape = "a list of words" if words_given else "a text"
+
+        def is_one(x: Any) -> bool:
+            return (isinstance(x, (list, tuple)) and all(isinstance(w, str) for w in x)) if words_given else isinstance(x, str)
+
+        def refuse(x: Any, where: str) -> TypeError:
+            what = "nothing (None)" if x is None else f"{type(x).__name__} {str(x)[:40]!r}"
+            cure = ("decode it: text.decode('utf-8')" if isinstance(x, bytes) else
+                    "for lists of words pass is_split_into_words=True" if isinstance(x, (list, tuple)) else
+                    "make it text with str(…), or drop empty rows first")
+            return TypeError(f"the tokenizer needs {shape}, or a list of them; {where} is {what}. To cure it, {cure}")
+
+        if hasattr(text, "tolist") and not isinstance(text, str):     # a pandas column, an array of strings
+            text = text.tolist()
+        if hasattr(pair, "tolist") and not isinstance(pair, str):
+            pair = pair.tolist()
+        if is_one(text) and not (words_given and text == []):
+            if pair is not None and not is_one(pair):
+                raise refuse(pair, "text_pair")
+            return self._clean([text]), None if pair is None else self._clean([pair]), False
+        if not isinstance(text, (list, tuple)):
+            raise refuse(text, "text")
+        if pair is None and text and not words_given and all(
+                isinstance(x, (list, tuple)) and len(x) == 2 and all(isinstance(y, str) for y in x) for x in text):
+            text, pair = [x[0] for x in text], [x[1] for x in text]
+        if pair is not None and (not isinstance(pair, (list, tuple)) or len(pair) != len(text)):
+            size = len(pair) if isinstance(pair, (list, tuple)) else 1
+            raise ValueError(f"text has {len(text)} entries and text_pair {size}: pairs need two lists of the same length")
+        for name, many in (("text", text), ("text_pair", pair or [])):
+            for number, one in enumerate(many):
+                if not is_one(one):
+                    raise refuse(one, f"{name}[{number}]")
+        return self._clean(text), None if pair is None else self._clean(pair), True
+
+    @staticmethod
+    def _clean(texts: Sequence) -> list:
+        return [clean_unicode(t) if isinstance(t, str) else [clean_unicode(w) for w in t] for t in texts]
+
+    def _template(self, pair: bool, special: bool) -> list[tuple[int | str, int]]:
+        """[(id of a special token or "A" or "B", token type), …]"""
+        items = []
+        for item in (self.pair if pair else self.single).split():
+            role, kind = item.split(":")
+            if role in "AB":
+                items.append((role, int(kind)))
+            elif special:
+                items.append((getattr(self, f"{role}_token_id"), int(kind)))
+        return items
+
+    def _truncation(self, truncation: bool | str | None, max_length: int | None, padding: bool | str) -> tuple[str | None, int]:
+        """(strategy or None, limit). A max_length without truncation and padding means truncation, as it always did."""
+        if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
+            raise ValueError(f"max_length must be a whole number of at least 1, got {max_length!r}")
+        if truncation is None:
+            truncation = max_length is not None and padding is False
+        strategies = ("longest_first", "only_first", "only_second")
+        strategy = {True: "longest_first", False: None, "do_not_truncate": None}.get(truncation, truncation)
+        if strategy is not None and strategy not in strategies:
+            raise ValueError(f"truncation must be True, False or one of {', '.join(strategies)}, got {truncation!r}")
+        limit = self.model_max_length if max_length is None else max_length
+        return (None if limit >= NO_LIMIT else strategy), limit  # type: ignore[return-value]
+
+    def _windows(self, a: Pieces, b: Pieces | None, template: list, strategy: str | None, limit: int, stride: int | None,
+                 source: int) -> list[Row]:
+        """The row, or with a stride the overlapping windows, that a text (pair) becomes under a limit of tokens."""
+        n, m = len(a.ids), len(b.ids) if b else 0
+        room = limit - (len(template) - (2 if b else 1))
+        whole = {"A": (a, 0, n)} | ({"B": (b, 0, m)} if b else {})
+        if strategy is None or n + m <= room:
+            return [Row(template, whole, source, 0)]
+        if room < (1 if b is None else 2):
+            raise ValueError(f"max_length={limit} leaves no room for the text beside the "
+                             f"{limit - room} special tokens: choose at least {limit - room + 1}")
+        if b is None or strategy == "only_first":
+            keep, name, size = room - m, "A", n
+        elif strategy == "only_second":
+            keep, name, size = room - n, "B", m
+        else:
+            return [self._both(a, b, template, room, source)]
+        if keep < 1:
+            raise ValueError(f"truncation={strategy!r} cannot make this pair fit into max_length={limit}: the other text "
+                             f"alone has {n if name == 'B' else m} tokens. Use truncation='longest_first'")
+        if stride is not None and stride >= keep:
+            raise ValueError(f"stride={stride} must be smaller than the {keep} tokens that fit into one window")
+        rows = []
+        if stride is None:
+            starts = [0 if self.truncation_side == "right" else size - keep]
+        else:
+            starts = list(range(0, max(size - stride, 1), keep - stride))
+        for start in starts:
+            pieces = whole[name][0]
+            parts = whole | {name: (pieces, start, min(start + keep, size))}
+            rows.append(Row(template, parts, source, 0 if stride is not None else size - keep))  # type: ignore[arg-type]
+        return rows
+
+    def _both(self, a: Pieces, b: Pieces, template: list, room: int, source: int) -> Row:
+        """longest_first: the longer text gives way until both are equal, then each gets half."""
+        n, m = len(a.ids), len(b.ids)
+        short, long = min(n, m), max(n, m)
+        if 2 * short > room:
+            short, long = room // 2, room - room // 2
+        else:
+            long = room - short
+        keep_a, keep_b = (short, long) if n <= m else (long, short)
+        right = self.truncation_side == "right"
+        parts = {"A": (a, 0 if right else n - keep_a, keep_a if right else n),
+                 "B": (b, 0 if right else m - keep_b, keep_b if right else m)}
+        return Row(template, parts, source, n + m - room)
+
+    def _width(self, lengths: list[int], padding: bool | str, limit: int | None, multiple: int | None) -> int | None:
+        """The common length of all rows; None when nothing is padded."""
+        strategy = {True: "longest", False: None, "do_not_pad": None}.get(padding, padding)
+        if strategy not in (None, "longest", "max_length"):
+            raise ValueError(f"padding must be True, False, 'longest' or 'max_length', got {padding!r}")
+        if strategy is None:
+            return None
+        if self.pad_token is None:
+            raise ValueError("this tokenizer has no padding token, so texts of different length cannot share a batch. "
+                             "Set one: tokenizer.pad_token = tokenizer.eos_token")
+        width = max(lengths, default=0)
+        if strategy == "max_length":
+            wanted = self.model_max_length if limit is None else limit
+            width = max(width, wanted) if wanted < NO_LIMIT else width
+        return width + -width % multiple if multiple else width
+
+    def _columns(self, rows: list[Row], names: list[str], width: int | None, side: str, tensors: str | None) -> dict[str, Any]:
+        """Lists per row, or padded arrays where tensors are asked for."""
+        if side not in ("left", "right"):
+            raise ValueError(f"padding_side must be 'left' or 'right', got {side!r}")
+        for row in rows:
+            pad = 0 if width is None else width - len(row.ids)
+            row.left, row.right = (pad, 0) if side == "left" else (0, pad)
+        if tensors is not None and width is None and len({len(row.ids) for row in rows}) > 1:
+            raise ValueError(f"the texts have different lengths ({min(len(r.ids) for r in rows)} to "
+                             f"{max(len(r.ids) for r in rows)} tokens), so they do not fit into one tensor: pass padding=True, "
+                             "and truncation=True for long ones")
+        pad_id = self.pad_token_id or 0
+        data: dict[str, Any] = {}
+        if tensors is None:
+            for name in names:
+                data[name] = [
+                    [pad_id] * row.left + row.ids + [pad_id] * row.right if name == "input_ids" else
+                    [0] * row.left + [1] * len(row.ids) + [0] * row.right if name == "attention_mask" else
+                    row.types if name == "token_type_ids" else
+                    row.special if name == "special_tokens_mask" else row.offsets for row in rows]
+            return data
+        full = width if width is not None else max((len(row.ids) for row in rows), default=0)
+        for name in names:
+            if name == "input_ids":
+                array = np.full((len(rows), full), pad_id, dtype=np.int64)
+                for line, row in zip(array, rows, strict=True):
+                    line[row.left:full - row.right] = row.ids
+            elif name == "attention_mask":
+                left, right = (np.array([getattr(row, side) for row in rows], dtype=np.int64)[:, None]
+                               for side in ("left", "right"))
+                place = np.arange(full)[None]
+                array = ((place >= left) & (place < full - right)).astype(np.int64)
+            elif name == "token_type_ids" and not any(kind for row in rows[:1] for _, kind in row.layout):
+                array = np.zeros((len(rows), full), dtype=np.int64)
+            else:
+                attribute = {"token_type_ids": "types", "special_tokens_mask": "special"}.get(name, "offsets")
+                array = np.array([getattr(row, attribute) for row in rows], dtype=np.int64)
+            data[name] = array
+        return data
+
+    # -- padding of what is already encoded --------------------------------------------------------------------------------
+
+    def pad(self, encoded_inputs: Any, padding: bool | str = True, max_length: int | None = None,
+            pad_to_multiple_of: int | None = None, padding_side: str | None = None,
+            return_attention_mask: bool | None = None, return_tensors: str | None = None,
+            verbose: bool = True) -> BatchEncoding:
+        """Encodings of different lengths (a list of them, or one dict of lists) -> one rectangular batch."""
+        if isinstance(encoded_inputs, (list, tuple)):
+            encoded_inputs = {key: [one[key] for one in encoded_inputs] for key in (encoded_inputs or [{}])[0]}
+        if "input_ids" not in encoded_inputs:
+            raise ValueError(f"pad needs encodings with input_ids, got {', '.join(map(str, encoded_inputs)) or 'nothing'}")
+        data = {key: [v.tolist() if hasattr(v, "tolist") else v for v in
+                      (value.tolist() if hasattr(value, "tolist") else value)] for key, value in encoded_inputs.items()}
+        single = bool(data["input_ids"]) and not isinstance(data["input_ids"][0], (list, tuple))
+        if single:
+            data = {key: [value] for key, value in data.items()}
+        lengths = [len(ids) for ids in data["input_ids"]]
+        if return_attention_mask or (return_attention_mask is None and "attention_mask" in self.model_input_names):
+            data.setdefault("attention_mask", [[1] * n for n in lengths])
+        width = self._width(lengths, padding, max_length, pad_to_multiple_of)
+        fill = {"input_ids": self.pad_token_id, "special_tokens_mask": 1, "labels": -100, "offset_mapping": (0, 0)}
+        left = (padding_side or self.padding_side) == "left"
+        for key, rows in data.items():
+            if width is not None and all(isinstance(r, (list, tuple)) and len(r) == n for r, n in zip(rows, lengths, strict=True)):
+                padded = [[fill.get(key, 0)] * (width - len(r)) for r in rows]
+                data[key] = [p + list(r) if left else list(r) + p for r, p in zip(rows, padded, strict=True)]
+        if single and return_tensors is None:
+            data = {key: value[0] for key, value in data.items()}
+        return BatchEncoding({k: to_tensor(k, v, return_tensors) for k, v in data.items()}, None, self)
+
+    # -- special tokens around ids -----------------------------------------------------------------------------------------
+
+    def build_inputs_with_special_tokens(self, token_ids_0: list[int], token_ids_1: list[int] | None = None) -> list[int]:
+        """Ids without special tokens -> ids with them."""
+        return self._framed(token_ids_0, token_ids_1).ids
+
+    def create_token_type_ids_from_sequences(self, token_ids_0: list[int], token_ids_1: list[int] | None = None) -> list[int]:
+        return self._framed(token_ids_0, token_ids_1).types
+
+    def get_special_tokens_mask(self, token_ids_0: list[int], token_ids_1: list[int] | None = None,
+                                already_has_special_tokens: bool = False) -> list[int]:
+        """1 for special tokens, 0 for the text."""
+        if already_has_special_tokens:
+            special = set(self.all_special_ids)
+            return [int(i in special) for i in token_ids_0]
+        return self._framed(token_ids_0, token_ids_1).special
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        return len(self._template(pair, True)) - (2 if pair else 1)
+
+    def _framed(self, first: list[int], second: list[int] | None) -> Row:
+        parts = {name: (Pieces(list(ids), list), 0, len(ids)) for name, ids in (("A", first), ("B", second)) if ids is not None}
+        return Row(self._template(second is not None, True), parts, 0, 0)
+
+    # -- ids -> text -------------------------------------------------------------------------------------------------------
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None) -> Any:
+        """Ids -> text; a list of lists -> a list of texts."""
+        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        if isinstance(ids, (list, tuple)) and ids and isinstance(ids[0], (list, tuple)) or hasattr(ids, "dim"):
+            return [self.decode(one, skip_special_tokens, clean_up_tokenization_spaces) for one in ids]
+        tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else list(ids), skip_special_tokens)
+        text = self.convert_tokens_to_string(tokens)
+        clean = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        return clean_up(text) if clean else text
+
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False,
+                     clean_up_tokenization_spaces: bool | None = None) -> list[str]:
+        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        return self.join(tokens)
+
+    # -- files ---------------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **kwargs: Any) -> Self:
+        """The tokenizer of a checkpoint: Hub name, pocket name or local folder; keywords override its settings."""
+        options, overrides = hub.split_options(kwargs)
+        settings = read_settings(name, **options)
+        return cls(**(cls.read_files(name, **options) | settings | {"name_or_path": str(name)} | overrides))
+
+    @classmethod
+    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        """The vocabulary and what tokenizer.json alone knows, as keywords for the class."""
+        raise NotImplementedError
+
+    def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def save_pretrained(self, folder: str | os.PathLike) -> tuple[str, ...]:
+        """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and tokenizer.json."""
+        from course.tokenizers import rust
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = list(self.save_vocabulary(folder))
+        decoder = {str(i): {"content": t, "lstrip": a.lstrip, "normalized": a.normalized, "rstrip": a.rstrip,
+                            "single_word": a.single_word, "special": a.special}
+                   for t, a in self.added.items() for i in (self.added_ids[t],)}
+        settings = self.init_kwargs | self.special_tokens_map | {
+            "added_tokens_decoder": decoder, "model_max_length": self.model_max_length,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces, "padding_side": self.padding_side,
+            "tokenizer_class": type(self).__name__.removesuffix("Fast")}
+        for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
+            hub.write_json(folder / file, content)
+            files.append(str(folder / file))
+        hub.write_text(folder / "tokenizer.json", rust.build(self, False, with_template=True).to_str(pretty=True))
+        return (*files, str(folder / "tokenizer.json"))
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}(vocab_size={self.vocab_size}, model_max_length={self.model_max_length}, "
+                f"special_tokens={self.special_tokens_map})")
+
+
+def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+    """tokenizer_config.json, special_tokens_map.json and added_tokens.json as keywords for a tokenizer class."""
+    settings: dict[str, Any] = {}
+    for file in ("special_tokens_map.json", "tokenizer_config.json"):
+        if path := hub.find_file(name, file, required=False, **options):
+            settings |= hub.read_json(path)
+    for key in ("tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "use_fast", "processor_class"):
+        settings.pop(key, None)
+    settings["added_tokens_decoder"] = {int(i): as_token(t) for i, t in (settings.get("added_tokens_decoder") or {}).items()}
+    if path := hub.find_file(name, "added_tokens.json", required=False, **options):
+        for token, number in hub.read_json(path).items():
+            settings["added_tokens_decoder"].setdefault(number, AddedToken(token, normalized=False))
+    for key, value in settings.items():
+        if isinstance(value, dict) and "content" in value:
+            settings[key] = as_token(value)
+    if settings.get("additional_special_tokens"):
+        settings["additional_special_tokens"] = [as_token(t) for t in settings["additional_special_tokens"]]
+    return settings
+
+
+def as_token(token: str | dict[str, Any]) -> AddedToken | str:
+    """A token as json files write it: its text, or a dict with the text and how it is matched."""
+    if isinstance(token, str):
+        return token
+    keys = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    return AddedToken(token["content"], **{k: bool(token[k]) for k in keys if k in token})
+
+
+def to_tensor(name: str, value: Any, kind: str | None) -> Any:
+    """Lists or arrays -> what return_tensors asks for: None (as they are), 'np', or 'pt'."""
+    if kind is None:
+        return value
+    if kind not in ("pt", "np"):
+        raise ValueError(f"return_tensors must be 'pt' (torch), 'np' (numpy) or None (lists), got {kind!r}")
+    try:
+        array = value if isinstance(value, np.ndarray) else np.array(value)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype == object:
+        raise ValueError(f"{name} has rows of different length or holds None, so it does not fit into a tensor: "
+                         "pass padding=True, and truncation=True for long texts")
+    if kind == "np":
+        return array
+    import torch                                      # a tokenizer alone works without it
+    return torch.from_numpy(array.astype(np.int64) if not array.size else array)
+
+
+def clean_unicode(text: str) -> str:
+    """Lone surrogates (half an emoji, as broken exports contain them) become U+FFFD; all else stays."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def clean_up(text: str) -> str:
+    """Removes the blanks that joining tokens puts before punctuation and inside contractions."""
+    for wide, tight in ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+                        (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")):
+        text = text.replace(wide, tight)
+    return text

@@ -1,0 +1,84 @@
+"""The fast engine: the same tokenizers on the Rust library `tokenizers`, built from the same vocabulary.
+
+Only the cutting is done in Rust; framing, truncation and padding stay in base.py, so both engines share them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from course.tokenizers.base import Pieces, PreTrainedTokenizer, Span
+from course.tokenizers.wordpiece import MAX_WORD, BertTokenizer, DistilBertTokenizer
+
+
+def build(source: PreTrainedTokenizer, split_special: bool, with_template: bool = False) -> Tokenizer:
+    """The Rust tokenizer that cuts as `source` does. with_template: for tokenizer.json, frames texts as well."""
+    if not isinstance(source, BertTokenizer):
+        raise TypeError(f"no Rust engine for {type(source).__name__}")
+    engine = Tokenizer(models.WordPiece(source.vocab, unk_token=source.unk_token, max_input_chars_per_word=MAX_WORD))
+    engine.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=source.tokenize_chinese_chars, strip_accents=source.strip_accents,
+        lowercase=source.do_lower_case)
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    engine.decoder = decoders.WordPiece(prefix="##", cleanup=source.clean_up_tokenization_spaces)
+    for text, token in sorted(source.added.items(), key=lambda item: source.added_ids[item[0]]):
+        (engine.add_special_tokens if token.special else engine.add_tokens)([token])
+        if engine.token_to_id(text) != source.added_ids[text]:
+            raise ValueError(f"the added token {text!r} should have the id {source.added_ids[text]}, but the vocabulary's next "
+                             f"free id is {engine.token_to_id(text)}: ids must follow each other without gaps")
+    engine.encode_special_tokens = split_special
+    if with_template:
+        roles = {role: getattr(source, f"{role}_token") for role in ("cls", "sep", "bos", "eos")}
+
+        def template(text: str) -> str:
+            return " ".join(f"${item}" if item[0] in "AB" and item[1] == ":" else
+                            f"{roles[item.split(':')[0]]}:{item.split(':')[1]}" for item in text.split())
+
+        special = [(token, source.convert_tokens_to_ids(token)) for token in roles.values() if token]
+        engine.post_processor = processors.TemplateProcessing(
+            single=template(source.single), pair=template(source.pair), special_tokens=special)
+    return engine
+
+
+class RustEngine:
+    """Mixed in before a Python tokenizer: replaces its `pieces`."""
+
+    is_fast = True
+    _engines: dict[bool, Tokenizer]
+
+    def _changed(self) -> None:
+        super()._changed()  # type: ignore[misc]
+        self._engines = {}
+
+    def engine(self, split_special: bool) -> Tokenizer:
+        """One engine reads special tokens in a text as such, the other as plain characters: switching one would not be
+        safe while another thread uses it."""
+        if split_special not in self._engines:
+            self._engines[split_special] = build(self, split_special)  # type: ignore[arg-type]
+        return self._engines[split_special]
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        return self.engine(False)
+
+    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
+        engine = self.engine(split_special)
+        encode = getattr(engine, "encode_batch_fast", engine.encode_batch)      # does not compute spans
+
+        def spans(text: Any) -> list[Span]:
+            found = engine.encode(text, is_pretokenized=words_given, add_special_tokens=False)
+            return [(a, b, word) for (a, b), word in zip(found.offsets, found.word_ids, strict=True)]
+
+        encodings = encode(list(texts), is_pretokenized=words_given, add_special_tokens=False)
+        return [Pieces(encoding.ids, lambda text=text: spans(text)) for text, encoding in zip(texts, encodings, strict=True)]
+
+
+class BertTokenizerFast(RustEngine, BertTokenizer):
+    """BertTokenizer on the Rust engine."""
+
+
+class DistilBertTokenizerFast(RustEngine, DistilBertTokenizer):
+    """DistilBertTokenizer on the Rust engine."""
+
+

@@ -1,0 +1,175 @@
+"""WordPiece, the tokenizer of BERT and DistilBERT (Schuster & Nakajima 2012; as in Devlin et al. 2018).
+
+What it adds to base.py:
+1. clean the text: control characters go, blanks become spaces, capitals and accents go if the model is uncased
+2. cut it into words at blanks, punctuation, and around every Chinese character
+3. cut each word into the longest pieces that the vocabulary has, from the left; inner pieces begin with ##
+
+    vocabulary: un, happy, ##happi, ##ness, ##able …
+    "Unhappiness!"  ->  unhappiness !  ->  un ##happi ##ness !
+
+A word with a part that no piece covers is [UNK] as a whole, and so is one of more than 100 characters.
+"""
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any, ClassVar
+
+from course import hub
+from course.tokenizers.base import PreTrainedTokenizer, Span
+
+# Chinese characters get blanks around them; the ranges are those of the Rust engine
+CHINESE = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F), (0x2B920, 0x2CEAF),
+           (0x2F800, 0x2FA1F))
+MAX_WORD = 100
+
+
+class Cleaner(dict):
+    """Code point -> what stands for it after cleaning, with blanks around characters that are words of their own.
+    A table for str.translate that fills itself: each character is looked up once."""
+
+    def __init__(self, lower: bool, strip_accents: bool, chinese: bool):
+        super().__init__()
+        self.lower, self.strip_accents, self.chinese = lower, strip_accents, chinese
+
+    def __missing__(self, code: int) -> str:
+        self[code] = found = self.clean(chr(code))
+        return found
+
+    def clean(self, char: str) -> str:
+        category = unicodedata.category(char)
+        if char in "\t\n\r" or category[0] == "Z":
+            return " "
+        if char in "\0\ufffd" or category in ("Cc", "Cf", "Co", "Cs"):
+            return ""
+        if self.strip_accents:
+            char = "".join(c for c in unicodedata.normalize("NFD", char) if unicodedata.category(c) != "Mn")
+        if self.lower:
+            char = char.lower()
+        alone = char.isascii() and char.isprintable() and not char.isalnum() or category[0] == "P" \
+            or self.chinese and len(char) == 1 and any(a <= ord(char) <= b for a, b in CHINESE)
+        return f" {char} " if alone and char else char
+
+
+class BertTokenizer(PreTrainedTokenizer):
+    """[CLS] text [SEP], or [CLS] first [SEP] second [SEP] with token type 1 for the second text."""
+
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt"}
+    single, pair = "cls:0 A:0 sep:0", "cls:0 A:0 sep:0 B:1 sep:1"
+
+    def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
+                 do_lower_case: bool = True, strip_accents: bool | None = None, tokenize_chinese_chars: bool = True,
+                 **kwargs: Any):
+        if vocab is None:
+            if vocab_file is None:
+                raise TypeError(f"{type(self).__name__} needs vocab_file=… or vocab=…; "
+                                f"for a checkpoint use {type(self).__name__}.from_pretrained(name)")
+            vocab = read_vocab(Path(vocab_file))
+        tokens = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
+                  "mask_token": "[MASK]"} | {k: v for k, v in kwargs.items() if k.endswith("_token")}
+        missing = [t for t in ("unk_token", "sep_token", "cls_token") if str(getattr(tokens[t], "content", tokens[t])) not in vocab]
+        if missing:
+            raise ValueError(f"the vocabulary lacks {', '.join(f'{t} {tokens[t]!r}' for t in missing)}: is it a vocabulary of "
+                             f"a BERT model? Other spellings can be given, for example {missing[0]}='<unk>'")
+        self.lowercases = self.do_lower_case = do_lower_case
+        self.strip_accents, self.tokenize_chinese_chars = strip_accents, tokenize_chinese_chars
+        self.cleaner = Cleaner(do_lower_case, do_lower_case if strip_accents is None else strip_accents, tokenize_chinese_chars)
+        self._words: dict[str, list[str]] = {}
+        super().__init__(vocab, **(kwargs | tokens))
+        self.init_kwargs |= {"do_lower_case": do_lower_case, "strip_accents": strip_accents,
+                             "tokenize_chinese_chars": tokenize_chinese_chars}
+
+    def tokens_of(self, text: str) -> list[str]:
+        return [piece for word in text.translate(self.cleaner).split() for piece in self.split_word(word)]
+
+    def spans_of(self, text: str) -> list[Span]:
+        cleaned, origin = [], []                     # origin: where each cleaned character stood
+        for place, char in enumerate(text):
+            new = self.cleaner[ord(char)]
+            cleaned.append(new)
+            origin += [place] * len(new)
+        spans: list[Span] = []
+        for number, word in enumerate(re.finditer(r"\S+", "".join(cleaned))):
+            start = word.start()
+            pieces = self.split_word(word[0])
+            for piece in pieces:
+                size = len(word[0]) if len(pieces) == 1 else len(piece) - (2 if start > word.start() else 0)
+                spans.append((origin[start], origin[start + size - 1] + 1, number))
+                start += size
+        return spans
+
+    def split_word(self, word: str) -> list[str]:
+        """The longest piece that fits, again and again: 'unhappiness' -> ['un', '##happi', '##ness']."""
+        if word in self._words:
+            return self._words[word]
+        pieces: list[str] = []
+        start = 0
+        while start < len(word) <= MAX_WORD:
+            prefix = "##" if start else ""
+            end = next((e for e in range(len(word), start, -1) if prefix + word[start:e] in self.vocab), None)
+            if end is None:
+                break
+            pieces.append(prefix + word[start:end])
+            start = end
+        if start < len(word):
+            pieces = [self.unk_token]
+        if len(self._words) >= 100_000:              # a bound, for streams of millions of texts
+            self._words.clear()
+        self._words[word] = pieces
+        return pieces
+
+    def join(self, tokens: list[str]) -> str:
+        return " ".join(tokens).replace(" ##", "")
+
+    @classmethod
+    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        if path := hub.find_file(name, "vocab.txt", required=False, **options):
+            return {"vocab_file": path}
+        path = hub.find_file(name, "tokenizer.json", required=False, **options)
+        if path is None:
+            hub.find_file(name, "vocab.txt", **options)      # raises with the reason
+        content = hub.read_json(path)  # type: ignore[arg-type]
+        kind = content.get("model", {}).get("type") or "WordPiece"
+        if kind != "WordPiece":
+            raise ValueError(f"{path} holds a {kind} tokenizer, {cls.__name__} reads WordPiece: use AutoTokenizer")
+        normalizer = content.get("normalizer") or {}
+        found = {"vocab": content["model"]["vocab"], "do_lower_case": normalizer.get("lowercase", True)}
+        for ours, theirs in (("strip_accents", "strip_accents"), ("tokenize_chinese_chars", "handle_chinese_chars")):
+            if theirs in normalizer:
+                found[ours] = normalizer[theirs]
+        return found
+
+    def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
+        path = Path(folder) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
+        words = sorted(self.vocab, key=self.vocab.__getitem__)
+        hub.write_text(path, "".join(f"{word}\n" for word in words))
+        return (str(path),)
+
+
+class DistilBertTokenizer(BertTokenizer):
+    """BERT's tokenizer; the model just knows no token types."""
+
+    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+
+
+def read_vocab(path: Path) -> dict[str, int]:
+    """vocab.txt: one piece per line, the line's number is its id. ValueError names the line that is wrong."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no vocabulary {path}")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8; is it damaged?") from None
+    if lines and not lines[-1]:
+        lines.pop()
+    vocab: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        piece = line.rstrip("\r")
+        if piece in vocab:
+            raise ValueError(f"{path}, line {number + 1}: {piece!r} stands in line {vocab[piece] + 1} already")
+        vocab[piece] = number
+    if not vocab:
+        raise ValueError(f"{path} is empty; a vocabulary has one piece per line")
+    return vocab
