@@ -20,10 +20,12 @@ _WHERE = {
     "course.models.auto": ("AutoConfig", "AutoModel", "AutoModelWithLMHead", *(f"AutoModel{t}" for t in _TASKS)),
     "course.models.bert": ("BertConfig", "BertModel", *(f"Bert{t}" for t in _TASKS)),
     "course.models.distilbert": ("DistilBertConfig", "DistilBertModel", *(f"DistilBert{t}" for t in _TASKS)),
+    "course.models.roberta": ("RobertaConfig", "RobertaModel", *(f"Roberta{t}" for t in _TASKS)),
     "course.tokenizers.auto": ("AutoTokenizer",),
     "course.tokenizers.base": ("BatchEncoding", "PreTrainedTokenizer"),
     "course.tokenizers.wordpiece": ("BertTokenizer", "DistilBertTokenizer"),
-    "course.tokenizers.rust": ("BertTokenizerFast", "DistilBertTokenizerFast"),
+    "course.tokenizers.byte_bpe": ("GPT2Tokenizer", "RobertaTokenizer"),
+    "course.tokenizers.rust": ("BertTokenizerFast", "DistilBertTokenizerFast", "GPT2TokenizerFast", "RobertaTokenizerFast"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_HOME)

@@ -9,10 +9,14 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import NoneType
+from typing import Any, ClassVar, Self, get_args
 
 from course import hub
+
+# how a number in a config.json is checked: (types it may have, what to call it)
+NUMBERS: dict[type, tuple[Any, str]] = {bool: (bool, "true or false"), int: (int, "a whole number"),
+                                        float: ((int, float), "a number")}
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -57,16 +61,29 @@ class ModelConfig:
             setattr(self, f.name, f.default if f.default_factory is MISSING else f.default_factory())
         num_labels = settings.pop("num_labels", None)
         for name, value in settings.items():
-            setattr(self, name, value)
+            if name in self.known() or not hasattr(type(self), name):        # a file cannot replace a method
+                setattr(self, name, value)
+        if self.id2label is None and isinstance(self.label2id, dict):
+            self.id2label = {number: label for label, number in self.label2id.items()}
+        if self.id2label is not None:
+            self.id2label = self.numbered(self.id2label)
+            self.label2id = {label: number for number, label in self.id2label.items()}
+        if num_labels not in (None, self.num_labels or num_labels):
+            raise ValueError(f"num_labels={num_labels} and {self.num_labels} names of labels contradict each other")
         if self.id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
-        elif num_labels not in (None, len(self.id2label)):
-            self.num_labels = num_labels
-        else:
-            self.id2label = {int(number): label for number, label in self.id2label.items()}
-            if not self.label2id or set(self.label2id) != set(self.id2label.values()):
-                self.label2id = {label: number for number, label in self.id2label.items()}
         self.check()
+
+    def numbered(self, id2label: Any) -> dict[int, str]:
+        """Labels by their number (in json files the numbers are texts)."""
+        try:
+            found = {int(number): label for number, label in id2label.items()}
+        except (AttributeError, TypeError, ValueError):
+            found = {}
+        if not found or sorted(found) != list(range(len(found))):
+            raise ValueError(f"{type(self).__name__}: id2label must name the labels 0, 1, 2, … without gaps, like "
+                             f"{{0: 'NEGATIVE', 1: 'POSITIVE'}}, got {str(id2label)[:80]}")
+        return dict(sorted(found.items()))
 
     def __getattr__(self, name: str) -> Any:          # only called when the name is not found as usual
         if name in type(self).aliases:
@@ -77,6 +94,11 @@ class ModelConfig:
         object.__setattr__(self, self.aliases.get(name, name), value)
 
     @property
+    def max_tokens(self) -> int | None:
+        """How many tokens the model reads at most; None when nothing limits it."""
+        return getattr(self, "max_position_embeddings", None)
+
+    @property
     def num_labels(self) -> int:
         return len(self.id2label or {})
 
@@ -84,15 +106,29 @@ class ModelConfig:
     def num_labels(self, number: int) -> None:
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 1_000_000:
             raise ValueError(f"num_labels must be a whole number of at least 1, got {number!r}")
-        self.id2label = {i: f"LABEL_{i}" for i in range(number)}
-        self.label2id = {f"LABEL_{i}": i for i in range(number)}
+        if number != self.num_labels:                 # labels that have names keep them
+            self.id2label = {i: f"LABEL_{i}" for i in range(number)}
+            self.label2id = {f"LABEL_{i}": i for i in range(number)}
 
     def check(self) -> None:
-        """Raises ValueError for sizes that no model can have, before memory is asked for."""
+        """Raises ValueError for values that no model can have, before memory is asked for."""
+        for f in fields(self):
+            value, types = getattr(self, f.name), {f.type, *get_args(f.type)}
+            allowed, what = next((rule for kind, rule in NUMBERS.items() if kind in types), (object, ""))
+            if value is None and NoneType in types:
+                continue
+            if not isinstance(value, allowed) or (what and isinstance(value, bool) != (allowed is bool)):
+                raise ValueError(f"{type(self).__name__}: {f.name} must be {what}, got {value!r}. Is config.json damaged?")
+            if "dropout" in f.name and not 0 <= value <= 1:
+                raise ValueError(f"{type(self).__name__}: {f.name} is the share of numbers that training switches off, "
+                                 f"from 0 to 1, got {value!r}")
+        if self.problem_type not in (None, "regression", "single_label_classification", "multi_label_classification"):
+            raise ValueError("problem_type must be 'regression', 'single_label_classification', 'multi_label_classification' "
+                             f"or None (found out from the labels), got {self.problem_type!r}")
         sizes = {}
         for name, most in (("vocab_size", 10**7), ("hidden_size", 10**5), ("num_hidden_layers", 1000),
                            ("num_attention_heads", 10**4), ("intermediate_size", 10**6),
-                           ("max_position_embeddings", 10**7)):
+                           ("max_position_embeddings", 10**7), ("type_vocab_size", 10**5)):
             size = getattr(self, name, None)
             if size is None:
                 continue
@@ -105,7 +141,12 @@ class ModelConfig:
         if width and heads and width % heads:
             raise ValueError(f"{type(self).__name__}: the width {width} ({self.aliases.get('hidden_size', 'hidden_size')}) "
                              f"cannot be divided among {heads} heads: choose a multiple of {heads}")
-        weights = (sizes.get("vocab_size", 0) + 12 * (width or 0) * sizes.get("num_hidden_layers", 1)) * (width or 0)
+        pad, vocabulary = getattr(self, "pad_token_id", None), sizes.get("vocab_size")
+        if pad is not None and vocabulary and pad >= vocabulary:
+            raise ValueError(f"{type(self).__name__}: pad_token_id {pad} is no entry of a vocabulary of vocab_size {vocabulary}")
+        weights = (width or 0) * (
+            sum(sizes.get(name, 0) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size"))
+            + sizes.get("num_hidden_layers", 1) * (4 * (width or 0) + 2 * sizes.get("intermediate_size", 0)))
         if weights > 10**12:
             raise ValueError(f"{type(self).__name__} describes a model of about {weights:.0e} weights, "
                              f"{weights * 4 / 1e12:,.0f} TB in float32. Is config.json damaged?")
@@ -119,8 +160,12 @@ class ModelConfig:
                   if name not in ("model_type", "transformers_version", "_name_or_path")}
         if "_num_labels" in merged:                   # files of 2019 and 2020
             merged.setdefault("num_labels", merged.pop("_num_labels"))
-        if "num_labels" in overrides and overrides["num_labels"] != len(merged.get("id2label") or ()):
-            merged.pop("id2label", None)
+        if merged.get("id2label"):                    # of a file that contradicts itself the names count
+            merged.pop("num_labels", None)
+        if {"num_labels", "id2label", "label2id"} & set(overrides):
+            if overrides.get("num_labels") != len(merged.get("id2label") or ()):
+                merged.pop("id2label", None)
+            merged.pop("num_labels", None)
             merged.pop("label2id", None)
         config._fill(merged | overrides)
         return config
@@ -130,7 +175,7 @@ class ModelConfig:
         """The config of a checkpoint: Hub name, pocket name or local folder; keywords override what the file says."""
         options, overrides = hub.split_options(kwargs)
         settings = read_config(name, **options)
-        found = settings.get("model_type", cls.model_type)
+        found = settings.get("model_type") or cls.model_type
         if found != cls.model_type:
             raise ValueError(f"{name} is a {found!r} checkpoint, {cls.__name__} describes {cls.model_type!r} models. "
                              "Use AutoConfig (and AutoModel), which choose the right class")
@@ -141,11 +186,12 @@ class ModelConfig:
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        hub.write_text(Path(folder) / "config.json", self.to_json_string())
+        hub.write_text(hub.make_folder(folder) / "config.json", self.to_json_string())
 
     def to_dict(self) -> dict[str, Any]:
-        return {"model_type": self.model_type} | {k: v for k, v in vars(self).items() if v is not None}
+        """The settings as config.json has them; None only where it is not the default anyway."""
+        return {"model_type": self.model_type} | {
+            k: v for k, v in vars(self).items() if v is not None or getattr(type(self), k, None) is not None}
 
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -162,8 +208,4 @@ class ModelConfig:
 def read_config(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
     """The contents of a checkpoint's config.json."""
     path = hub.find_file(name, "config.json", **options)
-    settings = hub.read_json(path)
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} should hold a JSON object like {{\"model_type\": \"bert\", …}}, "
-                         f"not a {type(settings).__name__}")
-    return settings
+    return hub.read_json(path)

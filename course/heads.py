@@ -12,31 +12,42 @@ def classification_loss(logits: Tensor, labels: Tensor | None, config: ModelConf
     as floats, or a number to predict (B,) when the model has a single label. config.problem_type decides first."""
     if labels is None:
         return None
-    if logits.shape[0] != labels.shape[0]:
-        raise ValueError(f"labels has {labels.shape[0]} rows and the batch has {logits.shape[0]} texts: "
-                         "give one label (or one row of labels) per text")
+    check_labels(labels)
     problem = config.problem_type or (
         "regression" if config.num_labels == 1 else
         "multi_label_classification" if labels.is_floating_point() else "single_label_classification")
+    wanted = logits.shape[:1] if problem == "single_label_classification" or config.num_labels == 1 else logits.shape
+    if labels.numel() != wanted.numel() or (len(wanted) == 2 and labels.shape != wanted):
+        raise ValueError(f"labels has the shape {tuple(labels.shape)}, a batch of {len(logits)} texts asks for "
+                         f"{tuple(wanted)}" + (": floats mean a yes or no for each of the labels; class numbers are whole "
+                                               "numbers, labels.long()" if problem.startswith("multi") else ""))
     if problem == "regression":
-        return F.mse_loss(logits.squeeze(-1), labels.squeeze(-1).to(logits.dtype))
+        return F.mse_loss(logits.reshape(wanted), labels.reshape(wanted).to(logits.dtype))
     if problem == "multi_label_classification":
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-    return cross_entropy(logits, labels)
+        return F.binary_cross_entropy_with_logits(logits.reshape(wanted), labels.reshape(wanted).to(logits.dtype))
+    return cross_entropy(logits, labels.reshape(wanted))      # (B,), (B, 1) and (1, B) all say the same
+
+
+def check_labels(labels: Tensor) -> None:
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels must be a tensor, got {type(labels).__name__}: write labels=torch.tensor(…)")
 
 
 def cross_entropy(logits: Tensor, labels: Tensor | None) -> Tensor | None:
     """logits (..., L), labels (...) with class numbers; positions with the label -100 do not count."""
     if labels is None:
         return None
+    check_labels(labels)
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"labels has the shape {tuple(labels.shape)}, the logits ask for {tuple(logits.shape[:-1])}")
+    if labels.is_floating_point():
+        raise TypeError("labels must be the numbers of classes, got floats: labels.long() makes whole numbers of them")
     classes = logits.shape[-1]
     wrong = labels[(labels >= classes) | ((labels < 0) & (labels != -100))]
     if wrong.numel():
         raise ValueError(f"labels holds {wrong[0].item()}, but this model has {classes} classes: 0 to {classes - 1}, "
                          "and -100 for positions that do not count. Is num_labels right?")
-    return F.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1))
+    return F.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1).long())     # numpy's integers may be short
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor | None,
@@ -45,7 +56,12 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor 
     if start_positions is None or end_positions is None:
         return None
     length = start_logits.shape[1]
-    losses = [F.cross_entropy(logits, positions.clamp(0, length), ignore_index=length)
+    for positions in (start_positions, end_positions):
+        check_labels(positions)
+        if positions.numel() != len(start_logits):
+            raise ValueError(f"start_positions and end_positions hold one token number per text: the batch has "
+                             f"{len(start_logits)}, one of them has {positions.numel()}")
+    losses = [F.cross_entropy(logits, positions.reshape(-1).clamp(0, length).long(), ignore_index=length)
               for logits, positions in ((start_logits, start_positions), (end_logits, end_positions))]
     return (losses[0] + losses[1]) / 2
 

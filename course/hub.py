@@ -67,13 +67,13 @@ def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, 
         raise TypeError(f"a model name or a folder is needed, got {name!r}")
     name = os.fspath(name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if os.path.isdir(folder):                         # unlike Path.is_dir this takes names of any length
         return in_folder(folder, filename, required)
     if name.startswith("pocket/"):
         if (POCKET / name[7:]).is_dir():
             return in_folder(POCKET / name[7:], filename, required)
         raise FileNotFoundError(f"there is no pocket model {name!r}; there are: {', '.join(pocket_names())}")
-    if not re.fullmatch(r"[\w\-.]+(/[\w\-.]+)?", name) or name.startswith((".", "-")):
+    if not re.fullmatch(r"[\w\-.]{1,96}(/[\w\-.]{1,96})?", name) or name.startswith((".", "-")):
         raise FileNotFoundError(f"{name!r} is neither a folder on this computer (looked for {folder.absolute()}) "
                                 "nor the name of a model on the Hub, like 'bert-base-uncased' or 'user/model'")
     cache = Path(cache_dir).expanduser() if cache_dir else cache_folder()
@@ -166,15 +166,29 @@ def suggestion(name: str, cache: Path) -> str:
     return f" Did you mean {' or '.join(repr(known[k]) for k in close)}?" if close else ""
 
 
-def read_json(path: str | os.PathLike) -> Any:
-    """Raises ValueError that names the file and the line when it is not JSON."""
+def read_json(path: str | os.PathLike) -> dict[str, Any]:
+    """The object in a JSON file. Raises ValueError that names the file, and the line when it is not JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))      # -sig: Windows editors put a mark in front
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged or not JSON (line {error.lineno}: {error.msg}). "
                          "If it was downloaded, load once more with force_download=True") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file in UTF-8; is it damaged?") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to be the settings of a model; is it damaged?") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} should hold a JSON object like {{\"name\": value, …}}, not a {type(content).__name__}")
+    return content
+
+
+def make_folder(folder: str | os.PathLike) -> Path:
+    """The folder to save in, made when it does not exist."""
+    folder = Path(folder).expanduser()
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file; save_pretrained needs the name of a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def write_text(path: Path, text: str) -> None:

@@ -65,6 +65,7 @@ class PreTrainedModel(nn.Module):
             module.bias.zero_()
 
     def __call__(self, *args: Any, return_dict: bool | None = None, **kwargs: Any) -> Any:
+        """return_dict=False gives a plain tuple. A head asks its body for return_dict=True, whatever the config says."""
         outputs = super().__call__(*args, **kwargs)
         keep = self.config.return_dict if return_dict is None else return_dict
         return outputs if keep or not hasattr(outputs, "to_tuple") else outputs.to_tuple()
@@ -84,8 +85,9 @@ class PreTrainedModel(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
-    def check_inputs(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> None:
-        """Raises ValueError or IndexError, with the cure, for inputs that would fail deep inside torch."""
+    def check_inputs(self, input_ids: Tensor | None, inputs_embeds: Tensor | None,
+                     attention_mask: Tensor | None = None) -> None:
+        """Raises TypeError, ValueError or IndexError, with the cure, for inputs that would fail deep inside torch."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give the model either input_ids or inputs_embeds"
                              + (", not both" if input_ids is not None else ": model(**tokenizer(text, return_tensors='pt'))"))
@@ -95,16 +97,42 @@ class PreTrainedModel(nn.Module):
         if input_ids is not None and x.dim() != 2:
             raise ValueError(f"input_ids must have the shape (batch, length), got {tuple(x.shape)}"
                              + (": put one text into a batch with ids[None]" if x.dim() == 1 else ""))
-        most = getattr(self.config, "max_position_embeddings", None)
+        if inputs_embeds is not None and (x.dim() != 3 or x.shape[2] != self.config.hidden_size):
+            raise ValueError(f"inputs_embeds must have the shape (batch, length, {self.config.hidden_size}), got {tuple(x.shape)}")
+        if x.shape[1] == 0:
+            raise ValueError("the text has no tokens at all: leave add_special_tokens=False out, or drop empty texts")
+        most = self.config.max_tokens
         if most is not None and x.shape[1] > most:
             raise ValueError(f"the text has {x.shape[1]} tokens and this model reads at most {most}: "
                              f"cut it with tokenizer(text, truncation=True, max_length={most}) or split it into windows")
-        if input_ids is not None and x.device.type == "cpu" and x.numel() and not torch.compiler.is_compiling():
-            low, high = x.min().item(), x.max().item()
-            if low < 0 or high >= self.config.vocab_size:
-                raise IndexError(f"input_ids holds {low if low < 0 else high}, but this model knows the ids 0 to "
-                                 f"{self.config.vocab_size - 1}. Do tokenizer and model belong together? After adding tokens "
-                                 "call model.resize_token_embeddings(len(tokenizer))")
+        if attention_mask is not None and not isinstance(attention_mask, Tensor):
+            raise TypeError(f"attention_mask must be a tensor, got {type(attention_mask).__name__}")
+        if attention_mask is not None and (len(attention_mask), attention_mask.shape[-1]) != x.shape[:2]:
+            raise ValueError(f"attention_mask has the shape {tuple(attention_mask.shape)}, the texts have {tuple(x.shape[:2])} "
+                             "(batch, length): take both from the same call of the tokenizer")
+        if input_ids is not None:
+            self.check_ids("input_ids", x, self.config.vocab_size, "Do tokenizer and model belong together? After adding "
+                           "tokens call model.resize_token_embeddings(len(tokenizer))")
+
+    @staticmethod
+    def check_ids(name: str, ids: Tensor, size: int, cure: str = "") -> None:
+        """Raises TypeError or IndexError for ids that are no row of an embedding of this size."""
+        if ids.is_floating_point():
+            raise TypeError(f"{name} must hold whole numbers, got {ids.dtype}: {name}.long() makes them")
+        if ids.device.type == "cpu" and ids.numel() and not torch.compiler.is_compiling():
+            low, high = ids.min().item(), ids.max().item()
+            if low < 0 or high >= size:
+                raise IndexError(f"{name} holds {low if low < 0 else high}, but this model knows the ids 0 to {size - 1}. {cure}")
+
+    def head_masks(self, head_mask: Tensor | None, layers: int) -> Tensor | list[None]:
+        """head_mask (H,) for all layers alike or (layers, H) -> one (H,) per layer; None stays None."""
+        if head_mask is None:
+            return [None] * layers
+        heads = self.config.num_attention_heads
+        if head_mask.shape not in ((heads,), (layers, heads)):
+            raise ValueError(f"head_mask must have the shape ({heads},) or (layers, heads) = ({layers}, {heads}), "
+                             f"got {tuple(head_mask.shape)}")
+        return head_mask.expand(layers, heads)
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many weights; tied ones count once."""
@@ -232,6 +260,9 @@ class PreTrainedModel(nn.Module):
                 raise ValueError(f"{source} holds {name!r}, which a {type(self).__name__} with this config does not have "
                                  f"(num_hidden_layers={getattr(self.config, 'num_hidden_layers', '?')}). "
                                  "Do config.json and the weights belong together?")
+            if not value.is_floating_point():
+                raise ValueError(f"{name} is stored as {value.dtype} in {source}: course reads weights in floating-point "
+                                 "formats, not quantized ones. Load the checkpoint that was quantized")
             if value.shape != expected[name].shape:
                 if not resized or part in body:
                     raise ValueError(
@@ -251,9 +282,14 @@ class PreTrainedModel(nn.Module):
                              strict=False, assign=True)
         self.tie_weights()
         for module in self.modules():
-            if any(p.device.type == "meta" for p in module.parameters(recurse=False)):
-                module.to_empty(device="cpu", recurse=False).to(dtype)
+            own = dict(module.named_parameters(recurse=False))
+            loaded = {n: p for n, p in own.items() if p.device.type != "meta"}
+            if len(loaded) < len(own):
+                for n, p in own.items():
+                    setattr(module, n, nn.Parameter(torch.empty_like(p, device="cpu", dtype=dtype)))
                 self.init_weights(module)
+                for n, p in loaded.items():           # a tied weight beside a new bias keeps its values
+                    setattr(module, n, p)
         self.tie_weights()
         if missing:
             new = ", ".join(sorted({self.part(n) for n in missing}))
@@ -278,10 +314,9 @@ class PreTrainedModel(nn.Module):
         """
         if kwargs.pop("safe_serialization", True) is False:
             raise ValueError("course saves safetensors only: a pickle can run code on the computer that opens it")
-        folder = Path(folder)
-        if folder.is_file():
-            raise NotADirectoryError(f"{folder} is a file; save_pretrained needs the name of a folder")
-        folder.mkdir(parents=True, exist_ok=True)
+        if kwargs:
+            raise TypeError(f"save_pretrained has no option {next(iter(kwargs))!r}; it has: max_shard_size")
+        folder = hub.make_folder(folder)
         names, state, seen = self.their_names(), {}, set()
         skip = self.tied_names()
         for ours, value in self.state_dict().items():
@@ -332,7 +367,7 @@ def read_weights(name: str | os.PathLike, model: PreTrainedModel, **options: Any
     weights: dict[str, Tensor] = {}
     for path in weight_files(name, **options):
         if path.name == "adapter_model.safetensors":
-            add_adapter(path, model, weights, **options)
+            add_adapter(name, path, model, weights, **options)
             continue
         for theirs, value in read_file(path):
             ours = model.our_name(theirs)
@@ -347,8 +382,16 @@ def weight_files(name: str | os.PathLike, **options: Any) -> list[Path]:
         if path := hub.find_file(name, single, required=False, **options):
             return [path]
         if index := hub.find_file(name, f"{single}.index.json", required=False, **options):
-            shards = sorted(set(hub.read_json(index).get("weight_map", {}).values()))
-            return [p for s in shards if (p := hub.find_file(name, Path(s).name, **options))]
+            found = hub.read_json(index).get("weight_map")
+            shards = set(found.values()) if isinstance(found, dict) else set()
+            ending = Path(single).suffix
+            if not shards or not all(isinstance(s, str) and re.fullmatch(rf"[\w\-.]+{ending}", s) for s in shards):
+                raise ValueError(f"{index} is damaged: its weight_map must give the name of a {ending} file in the same "
+                                 "folder for every weight")
+            try:
+                return [hub.find_file(name, s, **options) for s in sorted(shards)]  # type: ignore[misc]
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"the checkpoint is incomplete, {index} lists {len(shards)} files: {error}") from None
     if adapter := hub.find_file(name, "adapter_model.safetensors", required=False, **options):
         return [adapter]
     hub.find_file(name, "model.safetensors", **options)       # raises with the reason
@@ -360,7 +403,10 @@ def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
     try:
         if path.suffix != ".safetensors":
             import zipfile
-            yield from torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)).items()
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+                raise TypeError("not a table of names and weights")
+            yield from content.items()
         elif os.name == "nt":                         # Windows cannot replace a file that is mapped into memory
             yield from load_safetensors(path.read_bytes()).items()
         else:
@@ -373,37 +419,59 @@ def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
     except Exception as error:
         if path.suffix == ".safetensors" or isinstance(error, (PermissionError, FileNotFoundError, GeneratorExit)):
             raise
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        if "GLOBAL" in str(error):                    # torch's word for the name of a function or class in a pickle
             raise ValueError(f"{path} asks to run code while it is opened, which a file of weights never needs; it was not "
                              "opened. Use a checkpoint in the safetensors format from a source you trust") from None
         raise OSError(f"{path} is damaged or no file of weights ({type(error).__name__}). Download it again with "
                       "force_download=True, or copy the file once more") from None
 
 
-def add_adapter(path: Path, model: PreTrainedModel, weights: dict[str, Tensor], **options: Any) -> None:
+def add_adapter(name: str | os.PathLike, path: Path, model: PreTrainedModel, weights: dict[str, Tensor], **options: Any) -> None:
     """Adds a LoRA adapter (Hu et al. 2021; the file format of the library PEFT) to the weights of its base model:
     W + alpha / r * B A. After that the model is an ordinary one."""
-    settings = hub.read_json(path.parent / "adapter_config.json")
+    file = hub.find_file(name, "adapter_config.json", **options)
+    settings = hub.read_json(file)  # type: ignore[arg-type]
     if settings.get("peft_type") != "LORA":
-        raise ValueError(f"{path} is an adapter of the type {settings.get('peft_type')!r}; course reads LORA adapters")
-    weights.update(read_weights(settings["base_model_name_or_path"], model, **options))
-    scale = settings["lora_alpha"] / settings["r"]
+        raise ValueError(f"{name} is an adapter of the type {settings.get('peft_type')!r}; course reads LORA adapters")
+    base, rank, alpha = (settings.get(key) for key in ("base_model_name_or_path", "r", "lora_alpha"))
+    if not isinstance(base, str) or not isinstance(rank, int) or not isinstance(alpha, (int, float)) or rank < 1:
+        raise ValueError(f"{file} must name its base_model_name_or_path, r (at least 1) and lora_alpha")
+    for option in ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern"):
+        if settings.get(option):
+            raise ValueError(f"{file} asks for {option}, which course does not have: merge the adapter into its model "
+                             "with PEFT (merge_and_unload) and load that")
+    options.pop("revision", None)                     # the adapter's, not its base's
+    try:
+        if weight_files(base, **options)[0].name == path.name:
+            raise ValueError(f"{name} is an adapter over {base!r}, which is an adapter itself: it needs a whole model")
+        weights.update(read_weights(base, model, **options))
+    except OSError as error:
+        raise type(error)(f"{name} is an adapter over {base!r}, which cannot be loaded: {error}") from None
     adapter = {key.removeprefix("base_model.model."): value for key, value in read_file(path)}
     for key, value in adapter.items():
-        if key.endswith(".lora_A.weight"):
-            ours = model.our_name(key.replace(".lora_A", ""))
-            if ours in weights:
-                delta = adapter[key.replace("lora_A", "lora_B")].float() @ value.float()
-                weights[ours] = weights[ours].float() + scale * delta
-        elif not key.endswith(".lora_B.weight") and (ours := model.our_name(key)):
+        found = re.fullmatch(r"(.+)\.lora_([AB])\.weight", key)
+        ours = model.our_name(f"{found[1]}.weight" if found else key)
+        if found and f"{found[1]}.lora_{'BA'['AB'.index(found[2])]}.weight" not in adapter:
+            raise ValueError(f"{path} holds {key!r} without its counterpart; is the file complete?")
+        if ours and found and ours not in weights:
+            raise ValueError(f"{path} changes {ours!r}, which {base!r} does not hold")
+        if ours and not found:
             weights[ours] = value
+        elif ours and found[2] == "A":  # type: ignore[index]
+            down, up = value.float(), adapter[key.replace("lora_A", "lora_B")].float()     # (r, in), (out, r)
+            if (len(up), *down.shape[1:]) != weights[ours].shape:
+                raise ValueError(f"{path} changes {ours!r} by {len(up)} x {down.shape[-1]} numbers, in {base!r} it has the "
+                                 f"shape {tuple(weights[ours].shape)}. Is it the right base?")
+            weights[ours] = weights[ours].float() + alpha / rank * (up @ down)
 
 
 def split_shards(state: dict[str, Tensor], most: int | str) -> list[dict[str, Tensor]]:
     """Weights in groups of at most `most` bytes."""
     if isinstance(most, str):
-        number, unit = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)B?\s*", most.upper()).groups()  # type: ignore[union-attr]
-        most = int(float(number) * 1000 ** " KMGT".index(unit or " "))
+        found = re.fullmatch(r"\s*(\d+|\d*\.\d+)\s*([KMGT]?)B?\s*", most.upper())
+        if found is None:
+            raise ValueError(f"max_shard_size must be a number of bytes or a text like '500MB', got {most!r}")
+        most = int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " "))
     shards: list[dict[str, Tensor]] = [{}]
     size = 0
     for name, value in state.items():

@@ -12,12 +12,12 @@ from course.config import ModelConfig, read_config
 from course.modeling import PreTrainedModel
 
 # model_type -> (file in course.models, start of its class names)
-MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert")}
+MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta")}
 
 
 def class_for(model_type: str, ending: str) -> Any:
     """The class of an architecture, for example class_for("bert", "ForMaskedLM"); ValueError when there is none."""
-    if model_type not in MODELS:
+    if not isinstance(model_type, str) or model_type not in MODELS:
         raise ValueError(f"course has no architecture {model_type!r}; it has: {', '.join(sorted(MODELS))}")
     file, start = MODELS[model_type]
     module = importlib.import_module(f"course.models.{file}")

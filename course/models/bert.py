@@ -46,7 +46,7 @@ class BertConfig(ModelConfig):
     type_vocab_size: int = 2
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
+    pad_token_id: int | None = 0
     classifier_dropout: float | None = None         # None: hidden_dropout_prob
     chunk_size_feed_forward: int = 0                # positions per step of the feed-forward network, 0 = all
 
@@ -78,15 +78,17 @@ class BertModel(PreTrainedModel):
                 head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
                 output_attentions: bool | None = None, output_hidden_states: bool | None = None) -> BaseModelOutput:
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, token_type_ids, position_ids (B, T);
-        head_mask (layers, H): 0 switches a head off."""
+        head_mask (H,) or (layers, H): 0 switches a head off."""
+        self.check_inputs(input_ids, inputs_embeds, attention_mask)
         x = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds)                          # (B, T, D)
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)               # (B, 1, 1, T)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        head_masks = self.head_masks(head_mask, len(self.layers))
         states: tuple[Tensor, ...] = (x,) if want_states else ()
         attentions: tuple[Tensor, ...] = ()
         for number, layer in enumerate(self.layers):
-            x, weights = layer(x, mask, None if head_mask is None else head_mask[number], want_weights)
+            x, weights = layer(x, mask, head_masks[number], want_weights)
             states += (x,) if want_states else ()
             attentions += (weights,) if want_weights else ()
         pooled = None if self.pooler is None else torch.tanh(self.pooler(x[:, 0]))                      # (B, D)
@@ -95,13 +97,18 @@ class BertModel(PreTrainedModel):
     def embed(self, input_ids: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
               inputs_embeds: Tensor | None) -> Tensor:
         """What a token is + where it stands + which text it belongs to."""
-        self.check_inputs(input_ids, inputs_embeds)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
-            position_ids = torch.arange(x.shape[1], device=x.device)
+            position_ids = self.count_positions(input_ids, x)
         if token_type_ids is None:
             token_type_ids = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+        self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
+        self.check_ids("token_type_ids", token_type_ids, self.types.num_embeddings)
         return self.dropout(self.norm(x + self.types(token_type_ids) + self.positions(position_ids)))
+
+    def count_positions(self, input_ids: Tensor | None, x: Tensor) -> Tensor:
+        """0, 1, 2, … (T,), or one row for each text (B, T)."""
+        return torch.arange(x.shape[1], device=x.device)
 
 
 class BertForMaskedLM(PreTrainedModel):
@@ -121,7 +128,7 @@ class BertForMaskedLM(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> MaskedLMOutput:
         """labels (B, T): the hidden words, -100 where nothing is to be guessed."""
-        body = self.bert(input_ids, attention_mask, **inputs)
+        body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
         logits = self.head(body.last_hidden_state)                                                      # (B, T, V)
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
@@ -141,7 +148,7 @@ class BertForSequenceClassification(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
         """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
-        body = self.bert(input_ids, attention_mask, **inputs)
+        body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
         logits = self.classifier(self.dropout(body.pooler_output))                                      # (B, L)
         loss = classification_loss(logits, labels, self.config)
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
@@ -162,7 +169,7 @@ class BertForTokenClassification(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
         """labels (B, T) class numbers, -100 for tokens that do not count."""
-        body = self.bert(input_ids, attention_mask, **inputs)
+        body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
         logits = self.classifier(self.dropout(body.last_hidden_state))                                  # (B, T, L)
         return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
@@ -182,7 +189,7 @@ class BertForQuestionAnswering(PreTrainedModel):
                 start_positions: Tensor | None = None, end_positions: Tensor | None = None,
                 **inputs: Any) -> QuestionAnsweringModelOutput:
         """start_positions, end_positions (B,): first and last token of the answer."""
-        body = self.bert(input_ids, attention_mask, **inputs)
+        body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
         start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)                                 # (B, T) each
         loss = span_loss(start, end, start_positions, end_positions)
         return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)

@@ -47,11 +47,11 @@ class DistilBertConfig(ModelConfig):
     dropout: float = 0.1
     attention_dropout: float = 0.1
     max_position_embeddings: int = 512
-    sinusoidal_pos_embds: bool = False              # start the positions as sine waves (they are learned either way)
+    sinusoidal_pos_embds: bool = False              # positions are fixed sine waves, not learned
     initializer_range: float = 0.02
     seq_classif_dropout: float = 0.2
     qa_dropout: float = 0.1
-    pad_token_id: int = 0
+    pad_token_id: int | None = 0
     chunk_size_feed_forward: int = 0                # positions per step of the feed-forward network, 0 = all
 
 
@@ -64,6 +64,7 @@ class DistilBertModel(PreTrainedModel):
         super().__init__(config)
         self.tokens = Embedding(config.vocab_size, config.dim, padding_idx=config.pad_token_id)
         self.positions = Embedding(config.max_position_embeddings, config.dim)
+        self.positions.weight.requires_grad_(not config.sinusoidal_pos_embds)
         self.norm = nn.LayerNorm(config.dim, eps=EPS)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
@@ -87,19 +88,21 @@ class DistilBertModel(PreTrainedModel):
                 position_ids: Tensor | None = None, output_attentions: bool | None = None,
                 output_hidden_states: bool | None = None) -> BaseModelOutput:
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, position_ids (B, T);
-        head_mask (layers, H): 0 switches a head off."""
-        self.check_inputs(input_ids, inputs_embeds)
+        head_mask (H,) or (layers, H): 0 switches a head off."""
+        self.check_inputs(input_ids, inputs_embeds, attention_mask)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds                          # (B, T, D)
         if position_ids is None:
             position_ids = torch.arange(x.shape[1], device=x.device)
+        self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
         x = self.dropout(self.norm(x + self.positions(position_ids)))
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)               # (B, 1, 1, T)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        head_masks = self.head_masks(head_mask, len(self.layers))
         states: tuple[Tensor, ...] = (x,) if want_states else ()
         attentions: tuple[Tensor, ...] = ()
         for number, layer in enumerate(self.layers):
-            x, weights = layer(x, mask, None if head_mask is None else head_mask[number], want_weights)
+            x, weights = layer(x, mask, head_masks[number], want_weights)
             states += (x,) if want_states else ()
             attentions += (weights,) if want_weights else ()
         return BaseModelOutput(x, None, states or None, attentions or None)
@@ -122,7 +125,7 @@ class DistilBertForMaskedLM(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> MaskedLMOutput:
         """labels (B, T): the hidden words, -100 where nothing is to be guessed."""
-        body = self.distilbert(input_ids, attention_mask, **inputs)
+        body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
         logits = self.head(body.last_hidden_state)                                                      # (B, T, V)
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
@@ -143,7 +146,7 @@ class DistilBertForSequenceClassification(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
         """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
-        body = self.distilbert(input_ids, attention_mask, **inputs)
+        body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
         pooled = torch.relu(self.pre_classifier(body.last_hidden_state[:, 0]))                          # (B, D)
         logits = self.classifier(self.dropout(pooled))                                                  # (B, L)
         loss = classification_loss(logits, labels, self.config)
@@ -165,7 +168,7 @@ class DistilBertForTokenClassification(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
         """labels (B, T) class numbers, -100 for tokens that do not count."""
-        body = self.distilbert(input_ids, attention_mask, **inputs)
+        body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
         logits = self.classifier(self.dropout(body.last_hidden_state))                                  # (B, T, L)
         return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
@@ -186,7 +189,7 @@ class DistilBertForQuestionAnswering(PreTrainedModel):
                 start_positions: Tensor | None = None, end_positions: Tensor | None = None,
                 **inputs: Any) -> QuestionAnsweringModelOutput:
         """start_positions, end_positions (B,): first and last token of the answer."""
-        body = self.distilbert(input_ids, attention_mask, **inputs)
+        body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
         start, end = self.qa_outputs(self.dropout(body.last_hidden_state)).unbind(-1)                   # (B, T) each
         loss = span_loss(start, end, start_positions, end_positions)
         return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)

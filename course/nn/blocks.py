@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from course.nn.attention import MultiHeadAttention
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+class Activations(dict[str, Callable[[Tensor], Tensor]]):
+    """The bends by the names that config.json files use."""
+
+    def __missing__(self, name: str) -> None:
+        raise ValueError(f"there is no activation {name!r}; there are: {', '.join(self)}")
+
+
+ACTIVATIONS = Activations({
     "gelu": F.gelu,                                             # Hendrycks & Gimpel 2016, exact
     "gelu_new": partial(F.gelu, approximate="tanh"),            # the approximation that the GPT family uses
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
@@ -17,7 +24,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "swish": F.silu,
     "tanh": torch.tanh,
-}
+})
 
 
 def apply_chunking_to_forward(forward_fn: Callable, chunk_size: int, chunk_dim: int, *inputs: Tensor) -> Tensor:

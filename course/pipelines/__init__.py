@@ -43,8 +43,8 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
     options, task_options = hub.split_options(kwargs)
     dtype = task_options.pop("torch_dtype", dtype)
     task_options.pop("framework", None)               # transformers chose between torch and TensorFlow with it
-    if task is None:
-        raise TypeError(f"pipeline needs a task: {', '.join(sorted([*TASKS, *ALIASES]))}")
+    if not isinstance(task, str):
+        raise TypeError(f"pipeline needs a task: {', '.join(sorted([*TASKS, *ALIASES]))}; got {task!r}")
     name = ALIASES.get(task, task)
     if name not in TASKS:
         known = sorted([*TASKS, *ALIASES])
@@ -57,6 +57,7 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
         research = "" if model == classic else f"; for research, name a larger model such as {classic!r}"
         log.warning("No model was named: %s uses %s%s.", task, model, research)
     device = choose_device(device)
+    names: dict[str, str] = {}
     if isinstance(model, PreTrainedModel):
         if dtype is not None or options or model_kwargs:
             raise ValueError("dtype, model_kwargs and the options for loading belong to a model given by name; this one is "
@@ -65,16 +66,23 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
             raise ValueError("a loaded model does not know its tokenizer: pass tokenizer=… as well")
     elif isinstance(model, (str, os.PathLike)):
         tokenizer = model if tokenizer is None else tokenizer
+        names = {} if options or model_kwargs else {"model": str(model)}
         model = getattr(auto_models, auto_class).from_pretrained(
             model, dtype=resolve_dtype(dtype, device), **options, **(model_kwargs or {}))
     else:
         raise TypeError(f"model must be a name, a folder or a loaded model, got {type(model).__name__}")
     if isinstance(tokenizer, (str, os.PathLike)):
+        names |= {} if options else {"tokenizer": str(tokenizer)}
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **options)
     if not isinstance(tokenizer, PreTrainedTokenizer):
         raise TypeError(f"tokenizer must be a name, a folder or a loaded tokenizer, got {type(tokenizer).__name__}")
+    if not isinstance(model, auto_models.class_for(model.config.model_type, getattr(auto_models, auto_class).ending)):
+        raise TypeError(f"{task} needs a model loaded with {auto_class}, this one is a {type(model).__name__}"
+                        + (": its body is model.base_model" if auto_class == "AutoModel" else ""))
     made = getattr(importlib.import_module(f"course.pipelines.{file}"), class_name)
-    return made(model, tokenizer, task, device, batch_size, **task_options)
+    pipe = made(model, tokenizer, task, device, batch_size, **task_options)
+    pipe.names = names
+    return pipe
 
 
 def choose_device(device: int | str | torch.device | None) -> torch.device:

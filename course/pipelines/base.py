@@ -31,12 +31,11 @@ class Pipeline:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizer, task: str,
                  device: torch.device | str = "cpu", batch_size: int | None = None, **options: Any):
-        if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
-            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        self.task, self.tokenizer, self.batch_size = task, tokenizer, batch_size
+        self.task, self.tokenizer, self.batch_size = task, tokenizer, whole("batch_size", batch_size)
         self.model = model.to(device).eval()
         self.device = torch.device(device)
         self.options = self.merge({"truncation": True, "max_length": None} | self.defaults, options)
+        self.names: dict[str, str] = {}               # the names that model and tokenizer were loaded by, for explain()
 
     # -- what a task provides --------------------------------------------------------------------------------------------
 
@@ -62,23 +61,24 @@ class Pipeline:
     def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
         """Answers for one text, a list, a column of a table, or a generator (then a generator of answers)."""
         chosen = self.merge(self.options, options)
-        size = batch_size or self.batch_size
+        size = whole("batch_size", batch_size) or self.batch_size
         if self.is_one(inputs):
             return list(self.stream([inputs], chosen, size))[0]
-        if isinstance(inputs, Iterator):
+        if not isinstance(inputs, Iterable) or isinstance(inputs, (bytes, dict)) or getattr(inputs, "ndim", 1) != 1:
+            raise self.refusal(inputs, "the input")
+        if isinstance(inputs, Iterator) or not hasattr(inputs, "__len__"):
             return self.stream(inputs, chosen, size)
-        if hasattr(inputs, "__len__") and isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, dict)):
-            return list(self.stream(inputs, chosen, size, len(inputs)))  # type: ignore[arg-type]
-        raise self.refusal(inputs, "the input")
+        return list(self.stream(inputs, chosen, size, len(inputs)))
 
     def is_one(self, item: Any) -> bool:
         """Whether this is a single input of the task."""
         return isinstance(item, str)
 
     def refusal(self, item: Any, where: str) -> TypeError:
-        missing = item is None or item != item or type(item).__name__ == "NAType"
+        missing = item is None or type(item).__name__ in ("NAType", "NaTType") or isinstance(item, float) and item != item
         what = f"{type(item).__name__} {str(item)[:40]!r}" if item is not None else "None"
         cure = ("it is a missing value: drop such rows, table.dropna(subset=[…]), or fill them, column.fillna('')" if missing
+                else "choose the column that holds the texts, table['…']" if getattr(item, "ndim", 0) == 2
                 else "decode it first: text.decode('utf-8')" if isinstance(item, bytes)
                 else "numbers become text with str(…)" if isinstance(item, (int, float)) else "check the type of the input")
         return TypeError(f"{self.task} needs a text, a list of texts, a column of a table or a generator of texts; "
@@ -110,8 +110,8 @@ class Pipeline:
 
     def limit(self, options: dict[str, Any]) -> int:
         """The tokens that one text may have."""
-        most = getattr(self.model.config, "max_position_embeddings", None) or NO_LIMIT
-        return min(options["max_length"] or NO_LIMIT, self.tokenizer.model_max_length, most)
+        most = self.model.config.max_tokens or NO_LIMIT
+        return min(whole("max_length", options["max_length"]) or NO_LIMIT, self.tokenizer.model_max_length, most)
 
     def encode(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
         limit = self.limit(options)
@@ -143,9 +143,12 @@ class Pipeline:
         """Prints the steps behind `pipe(text)` as code to run, with the numbers of this text as comments."""
         if not isinstance(text, str):
             raise self.refusal(text, "the input of explain")
-        name, files = self.model.name_or_path, self.tokenizer.name_or_path
+        name, files = self.names.get("model"), self.names.get("tokenizer")
         given = "  # the pipeline's own: it was not loaded by a name"
-        tensors = self.tokenizer(text, return_tensors="pt", truncation=True, max_length=self.limit(self.options),
+        dtype = "" if self.model.dtype == torch.float32 else f", dtype={self.model.dtype}"
+        limit = self.limit(self.options)
+        cut = "" if limit == self.tokenizer.model_max_length else f", max_length={limit}"
+        tensors = self.tokenizer(text, return_tensors="pt", truncation=True, max_length=limit,
                                  split_special_tokens=not self.special_tokens_in_text)
         lines = [
             "import torch",
@@ -153,10 +156,10 @@ class Pipeline:
             "",
             f"text = {text!r}",
             f"tokenizer = AutoTokenizer.from_pretrained({files!r})" if files else f"tokenizer = pipe.tokenizer{given}",
-            f"model = {type(self.model).__name__}.from_pretrained({name!r})" if name else f"model = pipe.model{given}",
+            f"model = {type(self.model).__name__}.from_pretrained({name!r}{dtype})" if name else f"model = pipe.model{given}",
             "",
             "# 1. The tokenizer cuts the text into pieces that the model knows and gives their numbers",
-            "inputs = tokenizer(text, return_tensors='pt', truncation=True"
+            f"inputs = tokenizer(text, return_tensors='pt', truncation=True{cut}"
             + ("" if self.special_tokens_in_text else ", split_special_tokens=True") + ")",
             f"print(inputs.tokens())     # {shorten(tensors.tokens())}",
             f"print(inputs.input_ids)    # {shorten(tensors['input_ids'][0].tolist())}",
@@ -170,6 +173,13 @@ class Pipeline:
     def __repr__(self) -> str:
         return (f"{type(self).__name__}(task={self.task!r}, model={self.model.name_or_path or type(self.model).__name__!r}, "
                 f"device={str(self.device)!r})")
+
+
+def whole(name: str, value: int | None) -> int | None:
+    """An option that is a whole number from 1 on, or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return value
 
 
 def shorten(values: list[Any], most: int = 40) -> str:

@@ -68,7 +68,7 @@ class FillMaskPipeline(Pipeline):
         return list(dict.fromkeys(found))
 
     def steps(self, text: str) -> list[str]:
-        guesses = self(text)
+        guesses = self(text, targets=None)
         if isinstance(guesses[0], list):
             raise ValueError("explain shows one gap at a time: keep a single mask in the text")
         words = [guess["token_str"] for guess in guesses]

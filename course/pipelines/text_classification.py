@@ -51,7 +51,7 @@ class TextClassificationPipeline(Pipeline):
 
     def scores(self, logits: Tensor, function: str | None) -> Tensor:
         """(B, L) logits -> probabilities: softmax when labels exclude each other, sigmoid when each stands alone."""
-        function = function or self.function()
+        function = function or self.options["function_to_apply"] or self.function()
         if function == "softmax":
             return logits.softmax(-1)
         if function == "sigmoid":
@@ -73,10 +73,9 @@ class TextClassificationPipeline(Pipeline):
             logits = self.model(**inputs).logits.float()
         scores, labels = self.scores(logits, None)[0], self.model.config.id2label
         best = int(scores.argmax())
-        call = {"softmax": ".softmax(-1)", "sigmoid": ".sigmoid()", "none": ""}[self.function()]
-        meaning = {"softmax": "Softmax turns them into probabilities that sum to 1",
-                   "sigmoid": "The sigmoid turns each into a probability of its own",
-                   "none": "They are the answer as they are"}[self.function()]
+        call, meaning = {"softmax": (".softmax(-1)", "Softmax turns them into probabilities that sum to 1"),
+                         "sigmoid": (".sigmoid()", "The sigmoid turns each into a probability of its own"),
+                         "none": ("", "They are the answer as they are")}[self.options["function_to_apply"] or self.function()]
         return [f"print(outputs.logits)      # {[round(x, 4) for x in logits[0].tolist()]}", "", f"# 3. {meaning}",
                 f"scores = outputs.logits[0]{call}",
                 f"print(scores)              # {[round(x, 4) for x in scores.tolist()]}", "",

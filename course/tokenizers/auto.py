@@ -9,8 +9,9 @@ from course.config import ModelConfig, read_config
 from course.models.auto import model_type_of
 from course.tokenizers.base import PreTrainedTokenizer
 
-# model_type -> start of the class name; the Python class and the one on the Rust engine (…Fast)
-TOKENIZERS = {"bert": "Bert", "distilbert": "DistilBert"}
+# model_type -> file of the Python class in course.tokenizers, start of its name; with the Rust engine it is called …Fast
+TOKENIZERS = {"bert": ("wordpiece", "Bert"), "distilbert": ("wordpiece", "DistilBert"), "gpt2": ("byte_bpe", "GPT2"),
+              "roberta": ("byte_bpe", "Roberta")}
 
 
 class AutoTokenizer:
@@ -25,14 +26,15 @@ class AutoTokenizer:
         """use_fast=False gives the readable Python engine; both give the same ids."""
         options, _ = hub.split_options(kwargs)
         path = hub.find_file(name, "tokenizer_config.json", required=False, **options)
-        wanted = (hub.read_json(path) if path else {}).get("tokenizer_class") or ""
+        wanted = str((hub.read_json(path) if path else {}).get("tokenizer_class") or "")
         start = wanted.removesuffix("Fast").removesuffix("Tokenizer")
-        if tokenizer_type or start not in TOKENIZERS.values():
+        file = next((file for file, known in TOKENIZERS.values() if known == start), None)
+        if tokenizer_type or file is None:
             settings = {} if config or tokenizer_type else read_config(name, **options)
             model_type = tokenizer_type or (config.model_type if config else model_type_of(name, settings))
             if model_type not in TOKENIZERS:
                 raise ValueError(f"{name} needs a tokenizer for {wanted or model_type!r}, which course does not have; "
                                  f"it has tokenizers for {', '.join(sorted(TOKENIZERS))}")
-            start = TOKENIZERS[model_type]
-        module = importlib.import_module("course.tokenizers.rust" if use_fast else "course.tokenizers.wordpiece")
+            file, start = TOKENIZERS[model_type]
+        module = importlib.import_module(f"course.tokenizers.{'rust' if use_fast else file}")
         return getattr(module, f"{start}Tokenizer{'Fast' if use_fast else ''}").from_pretrained(name, **kwargs)

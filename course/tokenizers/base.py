@@ -103,6 +103,10 @@ class BatchEncoding(dict):
             return self[name]
         raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self)}")
 
+    def __reduce__(self) -> tuple:
+        """A pickled copy (a worker's answer, a cache) holds the numbers alone."""
+        return type(self), (dict(self),)
+
     @property
     def data(self) -> dict[str, Any]:
         return dict(self)
@@ -181,6 +185,7 @@ class PreTrainedTokenizer:
     single: ClassVar[str] = "A:0"                   # template: special tokens by role, A and B the texts, each with its type
     pair: ClassVar[str] = "A:0 B:0"
     lowercases: bool = False
+    trims_offsets = False                           # whether the span of a piece leaves the blank before it out
     is_fast = False
 
     def __init__(self, vocab: dict[str, int], *, model_max_length: int | None = None, padding_side: str = "right",
@@ -188,7 +193,12 @@ class PreTrainedTokenizer:
                  additional_special_tokens: Sequence[str | AddedToken] | None = None, split_special_tokens: bool = False,
                  added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "", **kwargs: Any):
         self.vocab = vocab
+        if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or model_max_length < 1):
+            raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
         self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
+        for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
+            if side not in ("left", "right"):
+                raise ValueError(f"{name} must be 'left' or 'right', got {side!r}")
         self.padding_side, self.truncation_side = padding_side, truncation_side
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
@@ -361,7 +371,8 @@ class PreTrainedTokenizer:
         for index, chunk in enumerate(chunks):
             start, word = 0, 0
             for number, part in enumerate([chunk] if splitter is None else splitter.split(chunk)):
-                inner = [(0, len(part), 0)] if number % 2 else self.spans_of(part) if part else []
+                blank = len(part) - len(part.lstrip()) if self.trims_offsets else 0
+                inner = [(blank, len(part), 0)] if number % 2 else self.spans_of(part) if part else []
                 spans += [(start + a, start + b, index if words_given else word + (w or 0)) for a, b, w in inner]
                 start += len(part)
                 word += 1 + max((w or 0 for *_, w in inner), default=-1)
@@ -722,8 +733,7 @@ class PreTrainedTokenizer:
     def save_pretrained(self, folder: str | os.PathLike) -> tuple[str, ...]:
         """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and tokenizer.json."""
         from course.tokenizers import rust
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = hub.make_folder(folder)
         files = list(self.save_vocabulary(folder))
         decoder = {str(i): {"content": t, "lstrip": a.lstrip, "normalized": a.normalized, "rstrip": a.rstrip,
                             "single_word": a.single_word, "special": a.special}
@@ -749,12 +759,20 @@ def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
         if path := hub.find_file(name, file, required=False, **options):
             settings |= hub.read_json(path)
-    for key in ("tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "use_fast", "processor_class"):
+    for key in ("tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "use_fast", "processor_class",
+                "vocab_file", "vocab", "self"):
         settings.pop(key, None)
-    settings["added_tokens_decoder"] = {int(i): as_token(t) for i, t in (settings.get("added_tokens_decoder") or {}).items()}
+    if "max_len" in settings:                         # files of 2019
+        settings.setdefault("model_max_length", settings.pop("max_len"))
+    found, added = settings.get("added_tokens_decoder") or {}, {}
     if path := hub.find_file(name, "added_tokens.json", required=False, **options):
-        for token, number in hub.read_json(path).items():
-            settings["added_tokens_decoder"].setdefault(number, AddedToken(token, normalized=False))
+        added = hub.read_json(path)
+    try:
+        settings["added_tokens_decoder"] = {int(number): AddedToken(token, normalized=False) for token, number in added.items()} \
+            | {int(number): as_token(token) for number, token in found.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(f"the added tokens of {name} (added_tokens_decoder in tokenizer_config.json, added_tokens.json) are "
+                         "damaged: each needs its text and a number") from None
     for key, value in settings.items():
         if isinstance(value, dict) and "content" in value:
             settings[key] = as_token(value)

@@ -9,19 +9,16 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from course.tokenizers.base import Pieces, PreTrainedTokenizer, Span
+from course.tokenizers.byte_bpe import GPT2Tokenizer, RobertaTokenizer
 from course.tokenizers.wordpiece import MAX_WORD, BertTokenizer, DistilBertTokenizer
 
 
 def build(source: PreTrainedTokenizer, split_special: bool, with_template: bool = False) -> Tokenizer:
     """The Rust tokenizer that cuts as `source` does. with_template: for tokenizer.json, frames texts as well."""
-    if not isinstance(source, BertTokenizer):
-        raise TypeError(f"no Rust engine for {type(source).__name__}")
-    engine = Tokenizer(models.WordPiece(source.vocab, unk_token=source.unk_token, max_input_chars_per_word=MAX_WORD))
-    engine.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=source.tokenize_chinese_chars, strip_accents=source.strip_accents,
-        lowercase=source.do_lower_case)
-    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    engine.decoder = decoders.WordPiece(prefix="##", cleanup=source.clean_up_tokenization_spaces)
+    maker = next((make for kind, make in MAKERS.items() if isinstance(source, kind)), None)
+    if maker is None:
+        raise TypeError(f"there is no Rust engine for {type(source).__name__}: use use_fast=False")
+    engine = maker(source)
     for text, token in sorted(source.added.items(), key=lambda item: source.added_ids[item[0]]):
         (engine.add_special_tokens if token.special else engine.add_tokens)([token])
         if engine.token_to_id(text) != source.added_ids[text]:
@@ -35,10 +32,33 @@ def build(source: PreTrainedTokenizer, split_special: bool, with_template: bool 
             return " ".join(f"${item}" if item[0] in "AB" and item[1] == ":" else
                             f"{roles[item.split(':')[0]]}:{item.split(':')[1]}" for item in text.split())
 
-        special = [(token, source.convert_tokens_to_ids(token)) for token in roles.values() if token]
-        engine.post_processor = processors.TemplateProcessing(
-            single=template(source.single), pair=template(source.pair), special_tokens=special)
+        special = [(token, source.convert_tokens_to_ids(token)) for token in dict.fromkeys(roles.values()) if token]
+        frame = processors.TemplateProcessing(single=template(source.single), pair=template(source.pair),
+                                              special_tokens=special)
+        engine.post_processor = processors.Sequence([p for p in (engine.post_processor, frame) if p is not None])
     return engine
+
+
+def wordpiece(source: BertTokenizer) -> Tokenizer:
+    engine = Tokenizer(models.WordPiece(source.vocab, unk_token=source.unk_token, max_input_chars_per_word=MAX_WORD))
+    engine.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=source.tokenize_chinese_chars, strip_accents=source.strip_accents,
+        lowercase=source.do_lower_case)
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    engine.decoder = decoders.WordPiece(prefix="##", cleanup=source.clean_up_tokenization_spaces)
+    return engine
+
+
+def byte_bpe(source: GPT2Tokenizer) -> Tokenizer:
+    engine = Tokenizer(models.BPE(source.vocab, sorted(source.ranks, key=source.ranks.__getitem__)))
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=source.add_prefix_space)
+    engine.decoder = decoders.ByteLevel()
+    engine.post_processor = processors.ByteLevel(add_prefix_space=source.add_prefix_space,
+                                                 trim_offsets=source.trims_offsets)
+    return engine
+
+
+MAKERS = {BertTokenizer: wordpiece, GPT2Tokenizer: byte_bpe}
 
 
 class RustEngine:
@@ -82,3 +102,11 @@ class DistilBertTokenizerFast(RustEngine, DistilBertTokenizer):
     """DistilBertTokenizer on the Rust engine."""
 
 
+
+
+class GPT2TokenizerFast(RustEngine, GPT2Tokenizer):
+    """GPT2Tokenizer on the Rust engine."""
+
+
+class RobertaTokenizerFast(RustEngine, RobertaTokenizer):
+    """RobertaTokenizer on the Rust engine."""

@@ -131,11 +131,13 @@ class BertTokenizer(PreTrainedTokenizer):
         if path is None:
             hub.find_file(name, "vocab.txt", **options)      # raises with the reason
         content = hub.read_json(path)  # type: ignore[arg-type]
-        kind = content.get("model", {}).get("type") or "WordPiece"
-        if kind != "WordPiece":
-            raise ValueError(f"{path} holds a {kind} tokenizer, {cls.__name__} reads WordPiece: use AutoTokenizer")
-        normalizer = content.get("normalizer") or {}
-        found = {"vocab": content["model"]["vocab"], "do_lower_case": normalizer.get("lowercase", True)}
+        model, normalizer = content.get("model"), content.get("normalizer") or {}
+        vocab = model.get("vocab") if isinstance(model, dict) else None
+        if isinstance(model, dict) and model.get("type", "WordPiece") != "WordPiece":
+            raise ValueError(f"{path} holds a {model['type']} tokenizer, {cls.__name__} reads WordPiece: use AutoTokenizer")
+        if not isinstance(vocab, dict) or not all(isinstance(number, int) for number in vocab.values()):
+            raise ValueError(f"{path} has no vocabulary (model.vocab: pieces with their numbers); is it damaged?")
+        found = {"vocab": vocab, "do_lower_case": normalizer.get("lowercase", True)}
         for ours, theirs in (("strip_accents", "strip_accents"), ("tokenize_chinese_chars", "handle_chinese_chars")):
             if theirs in normalizer:
                 found[ours] = normalizer[theirs]
@@ -159,7 +161,7 @@ def read_vocab(path: Path) -> dict[str, int]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no vocabulary {path}")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")      # -sig: Windows editors put a mark in front
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file in UTF-8; is it damaged?") from None
     if lines and not lines[-1]:

@@ -1,0 +1,56 @@
+"""The command line: `course …`, the same as `python -m course …`.
+
+Each command imports what it needs when it runs, so that `course --help` answers at once.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]  # the repository, when the package is installed from one
+
+
+def lab(arguments: list[str]) -> int:
+    """Start JupyterLab on the lessons; `arguments` go to it as they are."""
+    if not (ROOT / "lessons").is_dir():
+        print(
+            "There are no lessons here: pip installs the library, not the notebooks.\n"
+            "Get the repository (https://github.com/course-llm/course) and run `python start.py` in it.",
+            file=sys.stderr,
+        )
+        return 1
+    if importlib.util.find_spec("jupyterlab") is None:
+        print('JupyterLab is not installed. Try: pip install "course[lab]"', file=sys.stderr)
+        return 1
+    from jupyterlab.labapp import LabApp
+
+    # The root is the repository, so that solutions/ and datasets/ can be reached from the file browser.
+    ours = [f"--ServerApp.root_dir={ROOT}", "--log-level=WARN", "--LanguageServerManager.autodetect=False"]
+    if (ROOT / "lessons/index.ipynb").is_file():
+        ours.append("--LabApp.default_url=/lab/tree/lessons/index.ipynb")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        ours.append("--allow-root")  # containers; the server answers to this machine only, and to its token
+    LabApp.launch_instance(ours + arguments)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="course", description="Transformers and LLMs for the social sciences.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("lab", help="open the lessons in JupyterLab; what follows goes to JupyterLab", add_help=False)
+    commands.add_parser("build", help="make the notebooks from lessons/src (see: course build --help)", add_help=False)
+    commands.add_parser("doctor", help="check this machine; every failure comes with a cure")
+    options, rest = parser.parse_known_args(argv)
+    if options.command == "lab":
+        return lab(rest[1:] if rest[:1] == ["--"] else rest)
+    if options.command == "build":
+        from course.build import main as build
+
+        return build(rest) or 0
+    if rest:
+        parser.error(f"doctor takes no arguments, got: {' '.join(rest)}")
+    from course.doctor import main as doctor
+
+    return doctor()

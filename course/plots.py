@@ -1,0 +1,81 @@
+"""Pictures for the lessons: drawn by matplotlib, readable without colour, each with a text that says what it shows.
+
+Every function returns a `Picture`. As the last line of a cell it shows itself; `picture.html` goes into a widget.
+"""
+
+import base64
+import html
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+MOST_TOKENS = 40        # more labels than this cannot be read
+
+
+class Picture:
+    """A figure with its text: `alt` is read aloud by a screen reader and printed where pictures cannot be shown."""
+
+    def __init__(self, figure: Figure, alt: str):
+        file = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")      # a token in a script that the font lacks; alt has it
+            figure.savefig(file, format="png", dpi=144, bbox_inches="tight", metadata={"Software": None})
+        width = int.from_bytes(file.getvalue()[16:20], "big") // 2      # two pixels a point: sharp on every screen
+        self.figure, self.alt = figure, alt
+        self.html = (f'<img alt="{html.escape(alt)}" width="{width}" style="max-width: 100%" '
+                     f'src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">')
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def probabilities(labels: Sequence[str], scores: Sequence[float], title: str = "") -> Picture:
+    """One bar for each label, the first on top; scores lie between 0 and 1."""
+    scores = [float(score) for score in scores]
+    if len(labels) != len(scores) or not scores:
+        raise ValueError(f"{len(labels)} labels and {len(scores)} scores: each bar needs one of both")
+    figure = Figure(figsize=(6, 0.8 + 0.3 * len(labels)))
+    axes = figure.subplots()
+    axes.bar_label(axes.barh(range(len(scores)), scores, color="#0072b2"), fmt="%.2f", padding=4)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
+    axes.set(xlim=(0, 1), xlabel="probability")
+    axes.set_title(title, parse_math=False, loc="left")
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    bars = ", ".join(f"{label} {score:.2f}" for label, score in zip(labels, scores, strict=True))
+    return Picture(figure, f"Bar chart. {title} {bars}.")
+
+
+def attention(weights: Any, tokens: Sequence[str], title: str = "") -> Picture:
+    """Heat map of the attention of one head, or of a mean of heads: weights (T, T), each row sums to 1.
+
+    Row: the token that looks; column: the token that is looked at.
+    """
+    table = np.asarray(weights.detach().float().cpu() if hasattr(weights, "detach") else weights, dtype=float)
+    if table.ndim != 2:
+        raise ValueError(f"attention of the shape {table.shape} is not one map: choose a layer, a text and a head, "
+                         "like outputs.attentions[-1][0, 0], or take the mean over heads, attentions[-1][0].mean(0)")
+    if table.shape != (len(tokens), len(tokens)):
+        raise ValueError(f"the map has the shape {table.shape} and there are {len(tokens)} tokens. "
+                         "Were [CLS], [SEP] and padding counted? tokenizer.convert_ids_to_tokens(ids) names them all")
+    if len(tokens) > MOST_TOKENS:
+        raise ValueError(f"{len(tokens)} tokens make a map nobody can read: choose a text of {MOST_TOKENS} or fewer")
+    side = 1.6 + 0.28 * len(tokens)
+    figure = Figure(figsize=(side + 1, side))
+    axes = figure.subplots()
+    image = axes.imshow(table, cmap="cividis", vmin=0)
+    axes.set_xticks(range(len(tokens)), tokens, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(tokens)), tokens, parse_math=False)
+    axes.set(xlabel="is looked at", ylabel="looks")
+    axes.set_title(title, parse_math=False, loc="left")
+    figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
+    rows = "; ".join(f"{token} looks most at {tokens[row.argmax()]} ({row.max():.2f})"
+                     for token, row in zip(tokens, table, strict=True))
+    return Picture(figure, f"Heat map of attention. {title} {rows}.")

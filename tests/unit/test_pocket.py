@@ -1,0 +1,156 @@
+"""The models that ship with the package: whole, small, documented, and right on plain cases."""
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from course import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+
+ROOT = Path(__file__).parents[2]
+POCKET = ROOT / "course" / "pocket"
+FOLDERS = sorted(path for path in POCKET.iterdir() if (path / "config.json").exists())
+NAMES = [path.name for path in FOLDERS]
+
+
+def table(name: str) -> list[dict[str, str]]:
+    with open(ROOT / "recipes" / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def scores(name: str) -> dict:
+    return json.loads((POCKET / name / "scores.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return AutoTokenizer.from_pretrained("pocket/encoder"), AutoModelForMaskedLM.from_pretrained("pocket/encoder")
+
+
+@pytest.fixture(scope="module")
+def sentiment():
+    return AutoTokenizer.from_pretrained("pocket/sentiment"), AutoModelForSequenceClassification.from_pretrained(
+        "pocket/sentiment")
+
+
+def embed(encoder, texts: list[str]) -> torch.Tensor:
+    tokenizer, model = encoder
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = model.base_model(**batch).last_hidden_state
+    mask = batch["attention_mask"][..., None]
+    return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+
+
+def test_the_two_models_of_the_tour_are_there():
+    assert {"encoder", "sentiment"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_files_are_whole(folder):
+    files = {path.name for path in folder.iterdir()}
+    assert {"config.json", "vocab.txt", "tokenizer_config.json", "README.md", "scores.json"} <= files
+    weights = [path for path in folder.iterdir() if path.suffix == ".safetensors"]
+    assert len(weights) == 1
+    with safe_open(weights[0], framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 - not a dict
+            value = file.get_tensor(name)
+            assert value.dtype == torch.float16, name
+            assert torch.isfinite(value.float()).all(), name
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["model_type"] == "bert" and settings["architectures"]
+    assert len((folder / "vocab.txt").read_text(encoding="utf-8").splitlines()) == settings["vocab_size"]
+
+
+def test_sizes_are_within_the_budget():
+    size = {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in FOLDERS}
+    assert sum(size.values()) <= 60e6
+    assert size["encoder"] <= 30e6
+    assert size["sentiment"] <= 3e6
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_model_card_says_what_a_user_must_know(folder):
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    head = card.split("---")[1]
+    assert {"license", "language", "base_model", "pipeline_tag"} <= {line.split(":")[0] for line in head.split("\n")}
+    for part in ("## Training", "## Scores", "## What it cannot do", "Apache-2.0", "CC BY", "python recipes/", "seed"):
+        assert part in card, part
+    assert "{" not in card, "a figure was not filled in"
+
+
+def test_cards_carry_the_measured_figures():
+    card = (POCKET / "encoder" / "README.md").read_text(encoding="utf-8")
+    found = scores("encoder")
+    assert f"{found['masked_tokens']['wikitext2_valid']['top5']:.1%}" in card
+    assert f"{found['stsb_dev_spearman']['ours']:.3f}" in card
+    assert f"{scores('sentiment')['sst2_dev_accuracy']:.3f}" in (POCKET / "sentiment" / "README.md").read_text("utf-8")
+
+
+def test_vocabulary_begins_with_the_special_tokens_and_spells_every_english_word(encoder):
+    tokenizer, _ = encoder
+    assert tokenizer.convert_ids_to_tokens([0, 1, 2, 3, 4]) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    text = "Zyxwvutsrq-ponmlkjihgfedcba's café naïve Straße 0123456789 – “quote” … € § & @ # % ~"
+    assert "[UNK]" not in tokenizer.tokenize(text)
+    assert tokenizer.tokenize("umbrella democracy teacher") == ["umbrella", "democracy", "teacher"]
+
+
+def test_most_everyday_blanks_get_a_sensible_word(encoder):
+    tokenizer, model = encoder
+    right = 0
+    for row in table("everyday_blanks.tsv"):
+        batch = tokenizer(row["sentence"], return_tensors="pt")
+        with torch.inference_mode():
+            logits = model(**batch).logits[batch["input_ids"] == tokenizer.mask_token_id][0]
+        right += tokenizer.convert_ids_to_tokens(logits.argmax().item()) in row["sensible"].split()
+    assert right > 10
+    assert right == scores("encoder")["everyday_blanks_sensible"]
+
+
+def test_blanks_beat_the_unigram_baseline():
+    for name, found in scores("encoder")["masked_tokens"].items():
+        assert found["top1"] > 2 * found["unigram_top1"], name
+        assert found["top5"] > 1.5 * found["unigram_top5"], name
+
+
+def test_embeddings_know_what_is_alike(encoder):
+    same, other, far = (float(pair[0] @ pair[1]) for pair in (
+        embed(encoder, ["A man is playing a guitar.", "Somebody plays the guitar."]),
+        embed(encoder, ["A man is playing a guitar.", "A woman is listening to music."]),
+        embed(encoder, ["A man is playing a guitar.", "Parliament voted against the tax."])))
+    assert same > 0.7 and same > other > far and far < 0.35
+
+
+def test_sentiment_labels(sentiment):
+    assert sentiment[1].config.id2label == {0: "NEGATIVE", 1: "POSITIVE"}
+    assert sentiment[1].config.label2id == {"NEGATIVE": 0, "POSITIVE": 1}
+
+
+def test_sentiment_is_right_on_everyday_sentences_with_negation(sentiment):
+    tokenizer, model = sentiment
+    rows = [row for row in table("everyday_sentiment.tsv") if row["label"] != "NEUTRAL"]
+    batch = tokenizer([row["sentence"] for row in rows], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        answers = [model.config.id2label[i] for i in model(**batch).logits.argmax(-1).tolist()]
+    wrong = [row["sentence"] for row, answer in zip(rows, answers, strict=True) if answer != row["label"]]
+    assert len(wrong) <= 0.15 * len(rows), wrong
+    assert not {"Not bad at all.", "I don't hate it.", "I love this course."} & set(wrong)
+
+
+def test_sentiment_on_sst2_dev(sentiment):
+    path = ROOT.parent / "shared" / "data" / "sentiment" / "sst2_dev.tsv"
+    if not path.exists():
+        pytest.skip("needs the course's data folder ../shared/data (sst2_dev.tsv)")
+    tokenizer, model = sentiment
+    rows = [line.rstrip("\n").split("\t") for line in open(path, encoding="utf-8")][1:]
+    rows.sort(key=lambda row: len(row[0]))
+    right = 0
+    for start in range(0, len(rows), 64):
+        part = rows[start: start + 64]
+        batch = tokenizer([text for text, _ in part], padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            answers = model(**batch).logits.argmax(-1).tolist()
+        right += sum(answer == int(label) for answer, (_, label) in zip(answers, part, strict=True))
+    assert right / len(rows) >= 0.88
