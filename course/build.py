@@ -62,7 +62,7 @@ class LessonError(Exception):
 def read(path: Path) -> list[Any]:
     """The cells of a source, with the set-up cell after the title."""
     cells = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent").cells
-    return [cells[0], nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}), *cells[1:]]
+    return [*cells[:1], nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}), *cells[1:]]
 
 
 def cut(source: str, solution: bool, where: str) -> str:

@@ -96,7 +96,7 @@ def least_sure(answer: Any, answers: Sequence[str], model: Any, tokenizer: Any) 
     if is_number(answer) and 0 <= answer < len(answers):
         return f"`least_sure` is {answer!r}. If that is a place in the list: which answer stands there?"
     if answer not in list(answers):
-        return "`least_sure` should be one of the eight answers, word for word."
+        return "`least_sure` should be one of the answers, word for word."
     if answer == answers[certainty.index(max(certainty))]:
         return "this is the answer that the model is most sure about. Which end of the scale is unsure?"
     if answer != answers[certainty.index(min(certainty))]:

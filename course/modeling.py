@@ -32,7 +32,8 @@ class PreTrainedModel(nn.Module):
     config_class.prefix (`model.bert`), which `model.base_model` finds for every architecture."""
 
     config_class: ClassVar[type[ModelConfig]] = ModelConfig
-    may_be_new: ClassVar[tuple[str, ...]] = ("pooler",)     # parts of a body that a checkpoint may lack
+    may_be_new: ClassVar[tuple[str, ...]] = ("pooler",)     # parts of a body that a checkpoint may lack: new under a head,
+                                                            # left out of a body alone
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -251,6 +252,9 @@ class PreTrainedModel(nn.Module):
 
     def _fill(self, weights: dict[str, Tensor], source: str, dtype: torch.dtype, resized: bool) -> None:
         """Puts the weights, by our names, into a model on the meta device; what a new head lacks gets random weights."""
+        for name in self.may_be_new if self.base_model is self else ():
+            if not any(self.part(n) == name for n in weights):
+                setattr(self, name, None)             # better no pooler_output than one made of random numbers
         expected = self.state_dict(keep_vars=True)
         parts = {n.removeprefix(f"{self.config_class.prefix}.").split(".")[0] for n in self.base_model.state_dict()}
         body = parts - set(self.may_be_new)
@@ -292,9 +296,9 @@ class PreTrainedModel(nn.Module):
                     setattr(module, n, p)
         self.tie_weights()
         if missing:
-            new = ", ".join(sorted({self.part(n) for n in missing}))
-            log.warning("%s: %s is new and has random weights (%s has none that fit): train the model before you use "
-                        "its predictions.", type(self).__name__, new, source)
+            new = " and ".join(sorted({self.part(n) for n in missing}))
+            log.warning("%s: %s starts with random weights (%s has none that fit): train the model before you use its "
+                        "predictions.", type(self).__name__, new, source)
 
     def part(self, name: str) -> str:
         """'bert.layers.0.norm.weight' -> 'layers', 'classifier.bias' -> 'classifier'."""

@@ -465,7 +465,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the finished model goes")
     parser.add_argument("--work", type=Path, default=Path("build/encoder"), help="checkpoints, log, loss trace")
     parser.add_argument("--evaluate", action="store_true", help="only score --out and rewrite its model card")
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--minutes", type=float, help="stop (resumable) after this long")
     parser.add_argument("--tokens", type=int, default=768, help="tokens in a masked-LM batch; a sixth more are taught")
     parser.add_argument("--mask", type=float, default=0.25, help="share of tokens hidden")

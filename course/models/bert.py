@@ -80,8 +80,8 @@ class BertModel(PreTrainedModel):
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, token_type_ids, position_ids (B, T);
         head_mask (H,) or (layers, H): 0 switches a head off."""
         self.check_inputs(input_ids, inputs_embeds, attention_mask)
-        x = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds)                          # (B, T, D)
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)               # (B, 1, 1, T)
+        x = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds)  # (B, T, D)
+        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, T)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = self.head_masks(head_mask, len(self.layers))
@@ -91,7 +91,7 @@ class BertModel(PreTrainedModel):
             x, weights = layer(x, mask, head_masks[number], want_weights)
             states += (x,) if want_states else ()
             attentions += (weights,) if want_weights else ()
-        pooled = None if self.pooler is None else torch.tanh(self.pooler(x[:, 0]))                      # (B, D)
+        pooled = None if self.pooler is None else torch.tanh(self.pooler(x[:, 0]))  # (B, D)
         return BaseModelOutput(x, pooled, states or None, attentions or None)
 
     def embed(self, input_ids: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
@@ -129,7 +129,7 @@ class BertForMaskedLM(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> MaskedLMOutput:
         """labels (B, T): the hidden words, -100 where nothing is to be guessed."""
         body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.head(body.last_hidden_state)                                                      # (B, T, V)
+        logits = self.head(body.last_hidden_state)  # (B, T, V)
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
@@ -149,7 +149,7 @@ class BertForSequenceClassification(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
         """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
         body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.classifier(self.dropout(body.pooler_output))                                      # (B, L)
+        logits = self.classifier(self.dropout(body.pooler_output))  # (B, L)
         loss = classification_loss(logits, labels, self.config)
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
 
@@ -170,7 +170,7 @@ class BertForTokenClassification(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
         """labels (B, T) class numbers, -100 for tokens that do not count."""
         body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.classifier(self.dropout(body.last_hidden_state))                                  # (B, T, L)
+        logits = self.classifier(self.dropout(body.last_hidden_state))  # (B, T, L)
         return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
@@ -190,7 +190,7 @@ class BertForQuestionAnswering(PreTrainedModel):
                 **inputs: Any) -> QuestionAnsweringModelOutput:
         """start_positions, end_positions (B,): first and last token of the answer."""
         body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
-        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)                                 # (B, T) each
+        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)  # (B, T) each
         loss = span_loss(start, end, start_positions, end_positions)
         return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)
 

@@ -90,12 +90,12 @@ class DistilBertModel(PreTrainedModel):
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, position_ids (B, T);
         head_mask (H,) or (layers, H): 0 switches a head off."""
         self.check_inputs(input_ids, inputs_embeds, attention_mask)
-        x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds                          # (B, T, D)
+        x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
         if position_ids is None:
             position_ids = torch.arange(x.shape[1], device=x.device)
         self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
         x = self.dropout(self.norm(x + self.positions(position_ids)))
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)               # (B, 1, 1, T)
+        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, T)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = self.head_masks(head_mask, len(self.layers))
@@ -126,7 +126,7 @@ class DistilBertForMaskedLM(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> MaskedLMOutput:
         """labels (B, T): the hidden words, -100 where nothing is to be guessed."""
         body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.head(body.last_hidden_state)                                                      # (B, T, V)
+        logits = self.head(body.last_hidden_state)  # (B, T, V)
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
@@ -147,8 +147,8 @@ class DistilBertForSequenceClassification(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
         """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
         body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
-        pooled = torch.relu(self.pre_classifier(body.last_hidden_state[:, 0]))                          # (B, D)
-        logits = self.classifier(self.dropout(pooled))                                                  # (B, L)
+        pooled = torch.relu(self.pre_classifier(body.last_hidden_state[:, 0]))  # (B, D)
+        logits = self.classifier(self.dropout(pooled))  # (B, L)
         loss = classification_loss(logits, labels, self.config)
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
 
@@ -169,7 +169,7 @@ class DistilBertForTokenClassification(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
         """labels (B, T) class numbers, -100 for tokens that do not count."""
         body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.classifier(self.dropout(body.last_hidden_state))                                  # (B, T, L)
+        logits = self.classifier(self.dropout(body.last_hidden_state))  # (B, T, L)
         return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
@@ -190,7 +190,7 @@ class DistilBertForQuestionAnswering(PreTrainedModel):
                 **inputs: Any) -> QuestionAnsweringModelOutput:
         """start_positions, end_positions (B,): first and last token of the answer."""
         body = self.distilbert(input_ids, attention_mask, return_dict=True, **inputs)
-        start, end = self.qa_outputs(self.dropout(body.last_hidden_state)).unbind(-1)                   # (B, T) each
+        start, end = self.qa_outputs(self.dropout(body.last_hidden_state)).unbind(-1)  # (B, T) each
         loss = span_loss(start, end, start_positions, end_positions)
         return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)
 

@@ -52,7 +52,7 @@ class RobertaModel(BertModel):
         if input_ids is None:
             return torch.arange(pad + 1, pad + 1 + x.shape[1], device=x.device)
         real = (input_ids != pad).long()
-        return real.cumsum(1) * real + pad                                                              # (B, T)
+        return real.cumsum(1) * real + pad  # (B, T)
 
 
 class RobertaForMaskedLM(PreTrainedModel):
@@ -73,7 +73,7 @@ class RobertaForMaskedLM(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> MaskedLMOutput:
         """labels (B, T): the hidden pieces, -100 where nothing is to be guessed."""
         body = self.roberta(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.head(body.last_hidden_state)                                                      # (B, T, V)
+        logits = self.head(body.last_hidden_state)  # (B, T, V)
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
@@ -106,7 +106,7 @@ class RobertaForSequenceClassification(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
         """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
         body = self.roberta(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.classifier(body.last_hidden_state)                                                # (B, L)
+        logits = self.classifier(body.last_hidden_state)  # (B, L)
         loss = classification_loss(logits, labels, self.config)
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
 
@@ -127,7 +127,7 @@ class RobertaForTokenClassification(PreTrainedModel):
                 labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
         """labels (B, T) class numbers, -100 for tokens that do not count."""
         body = self.roberta(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.classifier(self.dropout(body.last_hidden_state))                                  # (B, T, L)
+        logits = self.classifier(self.dropout(body.last_hidden_state))  # (B, T, L)
         return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
@@ -147,7 +147,7 @@ class RobertaForQuestionAnswering(PreTrainedModel):
                 **inputs: Any) -> QuestionAnsweringModelOutput:
         """start_positions, end_positions (B,): first and last token of the answer."""
         body = self.roberta(input_ids, attention_mask, return_dict=True, **inputs)
-        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)                                 # (B, T) each
+        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)  # (B, T) each
         loss = span_loss(start, end, start_positions, end_positions)
         return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)
 

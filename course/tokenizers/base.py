@@ -428,7 +428,7 @@ class PreTrainedTokenizer:
         split_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
         first = self.pieces(firsts, split_special, is_split_into_words)
         second = None if seconds is None else self.pieces(seconds, split_special, is_split_into_words)
-        strategy, limit = self._truncation(truncation, max_length, padding)
+        strategy, limit = self._truncation(truncation, max_length, padding, verbose)
         if return_overflowing_tokens and strategy is None:
             raise ValueError("return_overflowing_tokens=True needs truncation=True and max_length=…")
         rows = []
@@ -447,10 +447,10 @@ class PreTrainedTokenizer:
         columns = [name for name, asked in wanted if asked or (asked is None and name in names)]
         columns += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
         lengths = [len(row.ids) for row in rows]
-        width = self._width(lengths, padding, max_length if strategy is None else limit, pad_to_multiple_of)
+        width = self._width(lengths, padding, max_length if strategy is None else limit, pad_to_multiple_of, verbose)
         data = self._columns(rows, columns, width, padding_side or self.padding_side, return_tensors)
         if return_length:
-            data["length"] = lengths if width is None else [width] * len(rows)
+            data["length"] = [row.left + len(row.ids) + row.right for row in rows]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = [row.source for row in rows]
         if not batched and return_tensors is None and not return_overflowing_tokens:
@@ -524,18 +524,26 @@ class PreTrainedTokenizer:
                 items.append((getattr(self, f"{role}_token_id"), int(kind)))
         return items
 
-    def _truncation(self, truncation: bool | str | None, max_length: int | None, padding: bool | str) -> tuple[str | None, int]:
+    def _truncation(self, truncation: bool | str | None, max_length: int | None, padding: bool | str,
+                    verbose: bool) -> tuple[str | None, int]:
         """(strategy or None, limit). A max_length without truncation and padding means truncation, as it always did."""
         if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
             raise ValueError(f"max_length must be a whole number of at least 1, got {max_length!r}")
         if truncation is None:
             truncation = max_length is not None and padding is False
+            if truncation and verbose:
+                log.warning("max_length=%d without truncation: texts are cut as with truncation=True; say so to be clear",
+                            max_length)
         strategies = ("longest_first", "only_first", "only_second")
         strategy = {True: "longest_first", False: None, "do_not_truncate": None}.get(truncation, truncation)
         if strategy is not None and strategy not in strategies:
             raise ValueError(f"truncation must be True, False or one of {', '.join(strategies)}, got {truncation!r}")
         limit = self.model_max_length if max_length is None else max_length
-        return (None if limit >= NO_LIMIT else strategy), limit  # type: ignore[return-value]
+        if strategy is not None and limit >= NO_LIMIT:
+            if verbose:
+                log.warning("nothing is cut: this tokenizer does not know the maximum length of its model; pass max_length=…")
+            strategy = None
+        return strategy, limit  # type: ignore[return-value]
 
     def _windows(self, a: Pieces, b: Pieces | None, template: list, strategy: str | None, limit: int, stride: int | None,
                  source: int) -> list[Row]:
@@ -584,8 +592,9 @@ class PreTrainedTokenizer:
                  "B": (b, 0 if right else m - keep_b, keep_b if right else m)}
         return Row(template, parts, source, n + m - room)
 
-    def _width(self, lengths: list[int], padding: bool | str, limit: int | None, multiple: int | None) -> int | None:
-        """The common length of all rows; None when nothing is padded."""
+    def _width(self, lengths: list[int], padding: bool | str, limit: int | None, multiple: int | None,
+               verbose: bool = True) -> int | None:
+        """The length to which shorter rows are padded; None when nothing is padded."""
         strategy = {True: "longest", False: None, "do_not_pad": None}.get(padding, padding)
         if strategy not in (None, "longest", "max_length"):
             raise ValueError(f"padding must be True, False, 'longest' or 'max_length', got {padding!r}")
@@ -596,8 +605,12 @@ class PreTrainedTokenizer:
                              "Set one: tokenizer.pad_token = tokenizer.eos_token")
         width = max(lengths, default=0)
         if strategy == "max_length":
-            wanted = self.model_max_length if limit is None else limit
-            width = max(width, wanted) if wanted < NO_LIMIT else width
+            width = self.model_max_length if limit is None else limit
+            if width >= NO_LIMIT:
+                if verbose:
+                    log.warning("nothing is padded: this tokenizer does not know the maximum length of its model; "
+                                "pass max_length=…")
+                return None
         return width + -width % multiple if multiple else width
 
     def _columns(self, rows: list[Row], names: list[str], width: int | None, side: str, tensors: str | None) -> dict[str, Any]:
@@ -605,9 +618,10 @@ class PreTrainedTokenizer:
         if side not in ("left", "right"):
             raise ValueError(f"padding_side must be 'left' or 'right', got {side!r}")
         for row in rows:
-            pad = 0 if width is None else width - len(row.ids)
+            pad = max(0, (width or 0) - len(row.ids))
             row.left, row.right = (pad, 0) if side == "left" else (0, pad)
-        if tensors is not None and width is None and len({len(row.ids) for row in rows}) > 1:
+        full = max((row.left + len(row.ids) + row.right for row in rows), default=0)
+        if tensors is not None and any(row.left + len(row.ids) + row.right < full for row in rows):
             raise ValueError(f"the texts have different lengths ({min(len(r.ids) for r in rows)} to "
                              f"{max(len(r.ids) for r in rows)} tokens), so they do not fit into one tensor: pass padding=True, "
                              "and truncation=True for long ones")
@@ -621,7 +635,6 @@ class PreTrainedTokenizer:
                     row.types if name == "token_type_ids" else
                     row.special if name == "special_tokens_mask" else row.offsets for row in rows]
             return data
-        full = width if width is not None else max((len(row.ids) for row in rows), default=0)
         for name in names:
             if name == "input_ids":
                 array = np.full((len(rows), full), pad_id, dtype=np.int64)

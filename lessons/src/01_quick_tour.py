@@ -69,7 +69,7 @@ disputed = ...  # your code here
 same = results["label"] == coder
 share = same.mean()
 disputed = list(results.index[~same])
-print(f"They agree on {share:.0%}. Disputed: {disputed}")
+print(f"They agree on {share:.0%}. Disputed:", *disputed, sep="\n")
 ### END SOLUTION
 checks.agreement(share, disputed, results, coder)
 
@@ -263,7 +263,7 @@ favourite = ...  # your code here
 row = tokens.index("not")
 favourite = tokens[heatmap[row].argmax()]
 print(favourite)
-print("layer 2, head 9:", [tokens[row.argmax()] for row in outputs.attentions[1][0, 8]])
+print("layer 2, head 9:", *[tokens[row.argmax()] for row in outputs.attentions[1][0, 8]])
 ### END SOLUTION
 checks.favourite_token(favourite, "not", heatmap, tokens)
 

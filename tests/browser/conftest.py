@@ -8,7 +8,6 @@ the program). Playwright's own browser download is not needed.
 
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -38,8 +37,12 @@ FINISHED = """() => ![...document.querySelectorAll('.jp-CodeCell .jp-InputArea-p
 RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)"
 CELLS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')
     .map(cell => ({id: cell.id, count: cell.executionCount, outputs: cell.toJSON().outputs}))"""
-HEIGHT = """() => { window.jupyterapp.shell.collapseLeft();
-    return window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-inner').scrollHeight; }"""
+HEIGHT = """() => {
+    window.jupyterapp.shell.collapseLeft();
+    const cells = window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer');
+    cells.scrollTop = 0;
+    return cells.querySelector('.jp-WindowedPanel-inner').scrollHeight;
+}"""
 
 
 def pytest_addoption(parser):
@@ -109,7 +112,7 @@ class Notebook:
     """One notebook in its own window. `complaints` collects what a reader of the page would notice, or should."""
 
     def __init__(self, browser, address, token, path):
-        self.path, self.complaints = path, []
+        self.complaints = []
         self.page = browser.new_page(viewport={"width": 1000, "height": 1000})
         self.page.set_default_timeout(SECONDS * 1000)
         self.page.on("pageerror", lambda error: self.complaints.append(f"JavaScript: {str(error)[:300]}"))
@@ -143,13 +146,13 @@ class Notebook:
     def cells(self):
         return self.page.evaluate(CELLS)
 
-    def screenshot(self, folder):
+    def screenshot(self, file):
         """The whole notebook: the window grows to its height first."""
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(3):                                                      # cells out of sight have no height yet
             self.page.set_viewport_size({"width": 1000, "height": min(15_000, self.page.evaluate(HEIGHT) + 140)})
             self.page.wait_for_timeout(700)
-        self.page.screenshot(path=folder / f"{re.sub(r'[^a-z0-9_]+', '-', self.path.removesuffix('.ipynb'))}.png")
+        self.page.screenshot(path=file)
 
 
 @pytest.fixture
@@ -166,7 +169,7 @@ def open_notebook(chromium, jupyter, request):
     folder = request.config.getoption("--screenshot", default=None)
     for notebook in opened:
         if folder:
-            notebook.screenshot(folder)
+            notebook.screenshot(folder / f"{request.node.name}.png")
         notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
         notebook.page.close()
     assert not refused.exists(), f"Python asked the network: {refused.read_text()}"

@@ -47,4 +47,5 @@ def test_index_leads_to_the_lessons(open_notebook):
         assert notebook.page.locator(f".jp-MarkdownOutput a[href*='{name}.ipynb']").count() == 2
     notebook.page.locator(".jp-MarkdownOutput h2 a").first.click()
     notebook.page.get_by_role("tab", name=f"{NAMES[0]}.ipynb").wait_for()
+    notebook.page.get_by_role("tab", name="index.ipynb").click()
     assert notebook.complaints == []

@@ -154,12 +154,23 @@ def test_missing_and_orphaned_notebooks_are_named(built, capsys):
     assert "solutions/07_count.ipynb is missing" in said and "solutions/08_gone.ipynb has no source" in said
 
 
-def test_a_failing_cell_is_shown_and_nothing_is_written(root, capsys):
-    source = root / "lessons/src/07_count.py"
-    source.write_text(LESSON.replace("len(answers)", "len(nothing)"))
+@pytest.mark.parametrize(("mistake", "complaint"), [
+    ("len(nothing)", "name 'nothing' is not defined"), ("__import__('time').sleep(60)", "A cell timed out")])
+def test_a_failing_cell_is_shown_and_nothing_is_written(root, capsys, monkeypatch, mistake, complaint):
+    monkeypatch.setattr(build, "CELL_SECONDS", 1)
+    (root / "lessons/src/07_count.py").write_text(LESSON.replace("len(answers)", mistake))
     assert build.main(["--root", str(root)]) == 1
-    assert "07_count-03" in (said := capsys.readouterr().err) and "name 'nothing' is not defined" in said
+    assert "07_count-03" in (said := capsys.readouterr().err) and complaint in said
     assert not list(root.rglob("*.ipynb"))
+
+
+def test_a_live_widget_is_left_out_of_the_solution(root):
+    bundle = {build.WIDGET: {}, "text/plain": "a panel"}
+    show = f"from IPython.display import display\ndisplay({bundle}, raw=True)\nprint('beside it')"
+    (root / "lessons/src/07_count.py").write_text(LESSON.replace('print("counted:", count)', show))
+    assert build.main(["--root", str(root)]) == 0
+    (output,) = read(root, "solutions/07_count").cells[3].outputs
+    assert output.text == "beside it\n"
 
 
 def test_solutions_that_did_not_run_are_not_fresh(root, capsys):
@@ -172,6 +183,7 @@ def test_solutions_that_did_not_run_are_not_fresh(root, capsys):
     ("### END SOLUTION\n", "", "### BEGIN SOLUTION without ### END SOLUTION"),
     ("### BEGIN SOLUTION\n", "", "have to come in turn"),
     ("count = ...  # your code here\n", "", "a solution needs a stub"),
+    (LESSON, "", "the first cell needs a title"),
     ("# 45 minutes", "#", "the first cell needs a title"),
     ("# > How many", "# How many", "the first cell needs a title"),
     ('print("counted:", count)', "\n".join(f"print({i})" for i in range(21)), "22 lines; 20"),
