@@ -69,8 +69,8 @@ def agreement(share: Any, disputed: Any, results: Any, coder: Sequence[str]) -> 
 def word_probability(probability: Any, unmask: Any) -> str | None:
     if not callable(probability):
         return "`probability` should be a function of a text and a word. Did you call it, and keep what it returned?"
-    text = "Every morning the children walk to [MASK]."
-    encoded = unmask.tokenizer(text, return_tensors="pt")           # another way than unmask() itself
+    text = "She poured herself a cup of [MASK]."
+    encoded = unmask.tokenizer(text, return_tensors="pt").to(unmask.device)     # another way than unmask() itself
     place = encoded["input_ids"][0].tolist().index(unmask.tokenizer.mask_token_id)
     scores, ids = unmask.model(**encoded).logits[0, place].softmax(-1).sort(descending=True)
     ranked = list(zip(unmask.tokenizer.convert_ids_to_tokens(ids[:50].tolist()), scores.tolist(), strict=False))
@@ -91,7 +91,8 @@ def word_probability(probability: Any, unmask: Any) -> str | None:
 
 @exercise(3, "you have rebuilt the pipeline. An unsure answer is a good candidate for a human reader.")
 def least_sure(answer: Any, answers: Sequence[str], model: Any, tokenizer: Any) -> str | None:
-    alone = [tokenizer(text, return_tensors="pt") for text in answers]          # one by one, so without any padding
+    # one by one, so without any padding
+    alone = [tokenizer(text, return_tensors="pt").to(model.device) for text in answers]
     certainty = [model(**encoded).logits[0].softmax(-1).max().item() for encoded in alone]
     if is_number(answer) and 0 <= answer < len(answers):
         return f"`least_sure` is {answer!r}. If that is a place in the list: which answer stands there?"

@@ -113,13 +113,14 @@ class ModelConfig:
     def check(self) -> None:
         """Raises ValueError for values that no model can have, before memory is asked for."""
         for f in fields(self):
-            value, types = getattr(self, f.name), {f.type, *get_args(f.type)}
+            value: Any = getattr(self, f.name)
+            types = {f.type, *get_args(f.type)}
             allowed, what = next((rule for kind, rule in NUMBERS.items() if kind in types), (object, ""))
             if value is None and NoneType in types:
                 continue
             if not isinstance(value, allowed) or (what and isinstance(value, bool) != (allowed is bool)):
                 raise ValueError(f"{type(self).__name__}: {f.name} must be {what}, got {value!r}. Is config.json damaged?")
-            if "dropout" in f.name and not 0 <= value <= 1:
+            if "dropout" in f.name and not 0 <= float(value) <= 1:  # type: ignore[arg-type]
                 raise ValueError(f"{type(self).__name__}: {f.name} is the share of numbers that training switches off, "
                                  f"from 0 to 1, got {value!r}")
         if self.problem_type not in (None, "regression", "single_label_classification", "multi_label_classification"):
@@ -138,12 +139,13 @@ class ModelConfig:
                                  "Is config.json damaged?")
             sizes[name] = size
         width, heads = sizes.get("hidden_size"), sizes.get("num_attention_heads")
-        if width and heads and width % heads:
+        if width and heads and width % heads and not getattr(self, "head_dim", None):
             raise ValueError(f"{type(self).__name__}: the width {width} ({self.aliases.get('hidden_size', 'hidden_size')}) "
                              f"cannot be divided among {heads} heads: choose a multiple of {heads}")
         pad, vocabulary = getattr(self, "pad_token_id", None), sizes.get("vocab_size")
         if pad is not None and vocabulary and pad >= vocabulary:
-            raise ValueError(f"{type(self).__name__}: pad_token_id {pad} is no entry of a vocabulary of vocab_size {vocabulary}")
+            raise ValueError(f"{type(self).__name__}: pad_token_id {pad} is no entry of a vocabulary of vocab_size "
+                             f"{vocabulary}")
         weights = (width or 0) * (
             sum(sizes.get(name, 0) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size"))
             + sizes.get("num_hidden_layers", 1) * (4 * (width or 0) + 2 * sizes.get("intermediate_size", 0)))

@@ -1,5 +1,6 @@
 """Task heads and their losses, written once for all models. Without labels every loss is None."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,6 +49,34 @@ def cross_entropy(logits: Tensor, labels: Tensor | None) -> Tensor | None:
         raise ValueError(f"labels holds {wrong[0].item()}, but this model has {classes} classes: 0 to {classes - 1}, "
                          "and -100 for positions that do not count. Is num_labels right?")
     return F.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1).long())     # numpy's integers may be short
+
+
+def causal_lm_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
+    """logits (B, T, V), labels (B, T) the tokens themselves: position t is to guess the token at t + 1."""
+    if labels is None:
+        return None
+    check_labels(labels)
+    return cross_entropy(logits.float(), F.pad(labels, (0, 1), value=-100)[:, 1:])
+
+
+def shift_right(labels: Tensor, start: int | None, pad: int | None) -> Tensor:
+    """labels (B, T) -> what a decoder reads to guess them: the start token, then all but the last label; -100 becomes pad."""
+    check_labels(labels)
+    if start is None or pad is None:
+        raise ValueError("a decoder that starts from labels needs decoder_start_token_id and pad_token_id in its config")
+    ids = torch.cat([labels.new_full((len(labels), 1), start), labels[:, :-1]], 1)
+    return ids.masked_fill(ids == -100, pad)
+
+
+def last_token(x: Tensor, input_ids: Tensor | None, pad: int | None) -> Tensor:
+    """x (B, T, D) -> (B, D), at the last token of each text that is not padding."""
+    if input_ids is None or pad is None:
+        if pad is None and len(x) > 1:
+            raise ValueError("to find the last token of each of several texts the model has to know what padding is: set "
+                             "model.config.pad_token_id = tokenizer.pad_token_id")
+        return x[:, -1]
+    places = torch.arange(x.shape[1], device=x.device) * (input_ids != pad)              # (B, T)
+    return x[torch.arange(len(x), device=x.device), places.argmax(-1)]
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor | None,

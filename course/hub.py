@@ -115,16 +115,21 @@ def in_cache(cache: Path, name: str, filename: str, revision: str) -> tuple[Path
 def download(name: str, filename: str, cache: Path, revision: str | None, token: str | bool | None, force: bool,
              required: bool) -> Path | None:
     os.environ.setdefault("HF_HUB_DISABLE_SYMLINKS_WARNING", "1")
-    import huggingface_hub                            # takes a while to import, and most loads never need it
+    import huggingface_hub  # takes a while to import, and most loads never need it
     from huggingface_hub import errors
     endpoint = os.environ.get("HF_ENDPOINT") or None
-    where = {"revision": revision, "endpoint": endpoint}
+    where: dict[str, Any] = {"revision": revision, "endpoint": endpoint}
+    size = None                                       # known as soon as the Hub says that it has the file
     try:
-        if filename.endswith((".safetensors", ".bin")):
+        # asked first because hf_hub_download tries for half a minute when there is no connection
+        try:
             url = huggingface_hub.hf_hub_url(name, filename, **where)
             size = huggingface_hub.get_hf_file_metadata(url, token=token).size or 0
-            if size > 50e6:
-                print(f"Downloading {name}/{filename}: {size / 1e6:,.0f} MB to {cache}", flush=True)
+        except errors.HfHubHTTPError as error:        # hf_hub_download knows what to do: wait, remember, refuse
+            if error.response.status_code >= 500:
+                raise
+        if size and size > 50e6:
+            print(f"Downloading {name}/{filename}: {size / 1e6:,.0f} MB to {cache}", flush=True)
         return Path(huggingface_hub.hf_hub_download(name, filename, cache_dir=cache, token=token, force_download=force,
                                                     **where))
     except errors.EntryNotFoundError as error:
@@ -142,14 +147,16 @@ def download(name: str, filename: str, cache: Path, revision: str | None, token:
     except errors.RepositoryNotFoundError:
         raise FileNotFoundError(f"there is no model {name!r} on the Hub (or it is private: set HF_TOKEN)."
                                 f"{suggestion(name, cache)}") from None
-    except OSError as error:
-        if not required and not isinstance(error, PermissionError):
-            return None
-        raise OSError(f"{unreachable(name, cache)} ({type(error).__name__}: {error})") from None
     except Exception as error:                        # huggingface_hub 0.x, 1.x and 2.x use different HTTP clients
-        if type(error).__module__.split(".")[0] not in ("httpx", "httpcore", "requests", "huggingface_hub", "urllib3"):
+        clients = ("httpx", "httpcore", "requests", "huggingface_hub", "urllib3")
+        if not isinstance(error, OSError) and not type(error).__module__.startswith(clients):
             raise
-        raise OSError(f"{unreachable(name, cache)} ({type(error).__name__}: {error})") from None
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if size is not None:
+            raise OSError(f"the download of {name}/{filename} to {cache} failed, nothing half is kept: {reason}") from None
+        if not required:
+            return None
+        raise OSError(f"{unreachable(name, cache)} ({reason})") from None
 
 
 def unreachable(name: str, cache: Path) -> str:

@@ -2,7 +2,8 @@
 
 Checkpoint names are data. Each file in `models/` ends with a table HF_NAMES from the names that checkpoints on the Hub
 use to ours, read in both directions: '#' stands for the number of the layer, '*' for weight or bias, None for an entry
-that holds nothing learned.
+that holds nothing learned. Where a weight needs more than another name (it is turned, or several are stored as one), two
+functions stand beside the table: from_checkpoint and to_checkpoint, which take and give a dict of tensors by the Hub's names.
 """
 
 import json
@@ -11,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -87,8 +89,9 @@ class PreTrainedModel(nn.Module):
         return next(self.parameters()).dtype
 
     def check_inputs(self, input_ids: Tensor | None, inputs_embeds: Tensor | None,
-                     attention_mask: Tensor | None = None) -> None:
-        """Raises TypeError, ValueError or IndexError, with the cure, for inputs that would fail deep inside torch."""
+                     attention_mask: Tensor | None = None, past: int = 0) -> None:
+        """Raises TypeError, ValueError or IndexError, with the cure, for inputs that would fail deep inside torch.
+        past: how many tokens a cache holds; attention_mask covers them as well."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give the model either input_ids or inputs_embeds"
                              + (", not both" if input_ids is not None else ": model(**tokenizer(text, return_tensors='pt'))"))
@@ -99,18 +102,20 @@ class PreTrainedModel(nn.Module):
             raise ValueError(f"input_ids must have the shape (batch, length), got {tuple(x.shape)}"
                              + (": put one text into a batch with ids[None]" if x.dim() == 1 else ""))
         if inputs_embeds is not None and (x.dim() != 3 or x.shape[2] != self.config.hidden_size):
-            raise ValueError(f"inputs_embeds must have the shape (batch, length, {self.config.hidden_size}), got {tuple(x.shape)}")
+            raise ValueError(f"inputs_embeds must have the shape (batch, length, {self.config.hidden_size}), "
+                             f"got {tuple(x.shape)}")
         if x.shape[1] == 0:
             raise ValueError("the text has no tokens at all: leave add_special_tokens=False out, or drop empty texts")
-        most = self.config.max_tokens
-        if most is not None and x.shape[1] > most:
-            raise ValueError(f"the text has {x.shape[1]} tokens and this model reads at most {most}: "
+        most, length = self.config.max_tokens, past + x.shape[1]
+        if most is not None and length > most:
+            raise ValueError(f"the text has {length} tokens and this model reads at most {most}: "
                              f"cut it with tokenizer(text, truncation=True, max_length={most}) or split it into windows")
         if attention_mask is not None and not isinstance(attention_mask, Tensor):
             raise TypeError(f"attention_mask must be a tensor, got {type(attention_mask).__name__}")
-        if attention_mask is not None and (len(attention_mask), attention_mask.shape[-1]) != x.shape[:2]:
-            raise ValueError(f"attention_mask has the shape {tuple(attention_mask.shape)}, the texts have {tuple(x.shape[:2])} "
-                             "(batch, length): take both from the same call of the tokenizer")
+        if attention_mask is not None and (len(attention_mask), attention_mask.shape[-1]) != (len(x), length):
+            raise ValueError(f"attention_mask has the shape {tuple(attention_mask.shape)}, the texts {(len(x), length)} "
+                             "(batch, length): take both from the same call of the tokenizer"
+                             + (f", and let the mask cover the {past} tokens in past_key_values too" if past else ""))
         if input_ids is not None:
             self.check_ids("input_ids", x, self.config.vocab_size, "Do tokenizer and model belong together? After adding "
                            "tokens call model.resize_token_embeddings(len(tokenizer))")
@@ -123,13 +128,14 @@ class PreTrainedModel(nn.Module):
         if ids.device.type == "cpu" and ids.numel() and not torch.compiler.is_compiling():
             low, high = ids.min().item(), ids.max().item()
             if low < 0 or high >= size:
-                raise IndexError(f"{name} holds {low if low < 0 else high}, but this model knows the ids 0 to {size - 1}. {cure}")
+                raise IndexError(f"{name} holds {low if low < 0 else high}, but this model knows the ids 0 to {size - 1}. "
+                                 f"{cure}")
 
-    def head_masks(self, head_mask: Tensor | None, layers: int) -> Tensor | list[None]:
+    def head_masks(self, head_mask: Tensor | None, layers: int, heads: int | None = None) -> Tensor | list[None]:
         """head_mask (H,) for all layers alike or (layers, H) -> one (H,) per layer; None stays None."""
         if head_mask is None:
             return [None] * layers
-        heads = self.config.num_attention_heads
+        heads = heads or self.config.num_attention_heads
         if head_mask.shape not in ((heads,), (layers, heads)):
             raise ValueError(f"head_mask must have the shape ({heads},) or (layers, heads) = ({layers}, {heads}), "
                              f"got {tuple(head_mask.shape)}")
@@ -183,6 +189,12 @@ class PreTrainedModel(nn.Module):
         """The table HF_NAMES of the file that this model is written in."""
         return sys.modules[cls.__module__].HF_NAMES
 
+    @classmethod
+    def convert(cls, direction: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """from_checkpoint or to_checkpoint of the file that this model is written in, where it has them."""
+        function = getattr(sys.modules[cls.__module__], direction, None)
+        return weights if function is None else function(weights)
+
     def our_name(self, theirs: str) -> str | None:
         """The name of a checkpoint's weight in this model; None when it belongs to another head or is no weight.
 
@@ -194,7 +206,7 @@ class PreTrainedModel(nn.Module):
             number = re.search(r"\.(\d+)\.", candidate)
             pattern = candidate if number is None else candidate.replace(number[0], ".#.", 1)
             stem, _, last = pattern.rpartition(".")
-            for key in (pattern, f"{stem}.*" if last in ("weight", "bias") else pattern):
+            for key in (candidate, pattern, f"{stem}.*" if last in ("weight", "bias") else pattern):
                 if key in self.names():
                     ours = self.names()[key]
                     if ours is None:
@@ -314,7 +326,7 @@ class PreTrainedModel(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB", **kwargs: Any) -> None:
         """Writes config.json and model.safetensors under the Hub's names; transformers loads the folder as well.
 
-        Each file is written whole or not at all. max_shard_size: bytes, or a string like "500MB".
+        All weights are written or none. max_shard_size: bytes, or a string like "500MB".
         """
         if kwargs.pop("safe_serialization", True) is False:
             raise ValueError("course saves safetensors only: a pickle can run code on the computer that opens it")
@@ -329,21 +341,24 @@ class PreTrainedModel(nn.Module):
                 state[names[ours]] = value.detach().contiguous().cpu()
         self.config.architectures = [type(self).__name__]
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
-        shards = split_shards(state, max_shard_size)
+        shards = split_shards(self.convert("to_checkpoint", state), max_shard_size)
         files = ["model.safetensors"] if len(shards) == 1 else [
             f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-        for file, shard in zip(files, shards, strict=True):
-            with hub.replacing(folder / file) as temporary:
-                save_file(shard, temporary, metadata={"format": "pt"})
-        index = folder / "model.safetensors.index.json"
+        with ExitStack() as whole:
+            for file, shard in zip(files, shards, strict=True):
+                save_file(shard, whole.enter_context(hub.replacing(folder / file)), metadata={"format": "pt"})
+        self.config.save_pretrained(folder)
+        index = "model.safetensors.index.json"
         if len(shards) > 1:
-            (folder / "model.safetensors").unlink(missing_ok=True)
             size = sum(v.nbytes for v in state.values())
             where = {name: file for file, shard in zip(files, shards, strict=True) for name in shard}
-            hub.write_text(index, json.dumps({"metadata": {"total_size": size}, "weight_map": where}, indent=2))
-        else:
-            index.unlink(missing_ok=True)
-        self.config.save_pretrained(folder)
+            hub.write_text(folder / index, json.dumps({"metadata": {"total_size": size}, "weight_map": where}, indent=2))
+            files.append(index)
+        # what an older checkpoint in this folder left behind
+        for old in (*folder.glob("model-*-of-*.safetensors"), *map(folder.joinpath, (
+                "model.safetensors", index, "adapter_config.json", "adapter_model.safetensors"))):
+            if old.name not in files:
+                old.unlink(missing_ok=True)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------------
@@ -373,7 +388,7 @@ def read_weights(name: str | os.PathLike, model: PreTrainedModel, **options: Any
         if path.name == "adapter_model.safetensors":
             add_adapter(name, path, model, weights, **options)
             continue
-        for theirs, value in read_file(path):
+        for theirs, value in model.convert("from_checkpoint", dict(read_file(path))).items():
             ours = model.our_name(theirs)
             if ours is not None and ours not in model.tied_names():
                 weights[ours] = value
@@ -430,7 +445,8 @@ def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
                       "force_download=True, or copy the file once more") from None
 
 
-def add_adapter(name: str | os.PathLike, path: Path, model: PreTrainedModel, weights: dict[str, Tensor], **options: Any) -> None:
+def add_adapter(name: str | os.PathLike, path: Path, model: PreTrainedModel, weights: dict[str, Tensor],
+                **options: Any) -> None:
     """Adds a LoRA adapter (Hu et al. 2021; the file format of the library PEFT) to the weights of its base model:
     W + alpha / r * B A. After that the model is an ordinary one."""
     file = hub.find_file(name, "adapter_config.json", **options)

@@ -6,9 +6,12 @@ so `loss, logits = model(**batch, labels=labels)` and `out[0]` work as well.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from course.nn import KeyValueCache
 
 
 @dataclass(eq=False)
@@ -86,3 +89,62 @@ class QuestionAnsweringModelOutput(ModelOutput):
     end_logits: Tensor | None = None                # (B, T)
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class BaseModelOutputWithPast(ModelOutput):
+    """The body of a decoder. past_key_values: what it remembers, to go on with the next token."""
+
+    last_hidden_state: Tensor | None = None         # (B, T, D)
+    past_key_values: "KeyValueCache | None" = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class CausalLMOutputWithPast(ModelOutput):
+    """One score for each word of the vocabulary: which comes after this position?"""
+
+    loss: Tensor | None = None                      # ()
+    logits: Tensor | None = None                    # (B, T, V)
+    past_key_values: "KeyValueCache | None" = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class Seq2SeqModelOutput(ModelOutput):
+    """An encoder that has read a text, and a decoder that looks at it. cross_attentions: one (B, H, T, S) per layer."""
+
+    last_hidden_state: Tensor | None = None         # (B, T, D), of the decoder
+    past_key_values: "KeyValueCache | None" = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None     # (B, S, D)
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+
+    def after(self, output: type, loss: Tensor | None, logits: Tensor) -> Any:
+        """What a task class returns: loss and logits in the place of last_hidden_state."""
+        return output(loss, logits, *(getattr(self, f.name) for f in fields(self)[1:]))
+
+
+@dataclass(eq=False)
+class Seq2SeqLMOutput(ModelOutput):
+    """One score for each word of the vocabulary at each position of the decoder."""
+
+    loss: Tensor | None = None                      # ()
+    logits: Tensor | None = None                    # (B, T, V)
+    past_key_values: "KeyValueCache | None" = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None     # (B, S, D)
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class Seq2SeqSequenceClassifierOutput(Seq2SeqLMOutput):
+    """One label for a whole text: logits (B, L)."""

@@ -225,8 +225,10 @@ def choose_masks(ids: torch.Tensor, weight: torch.Tensor, share: float, rng: tor
 
 
 def speed(step: int, steps: int, warm: int) -> float:
-    """Learning rate as a share of its peak: up over `warm` steps, level, then down to zero over the last 40 %."""
-    return min(1.0, (step + 1) / warm, (steps - step) / (0.4 * steps))
+    """Learning rate as a share of its peak: in each round of `steps` up over `warm` steps, level, then down to zero
+    over the last 40 %; every round is slower than the one before."""
+    rounds, step = divmod(step, steps)
+    return 0.6**rounds * min(1.0, (step + 1) / warm, (steps - step) / (0.4 * steps))
 
 
 def fast_cpu() -> torch.autocast:
@@ -290,7 +292,8 @@ def train(args, texts: dict[str, list[str]]) -> bool:
     counts[: MASK + 1] = 0
     share = counts / counts.sum()
     weight = (1e-4 / share.clamp(min=1e-9)).pow(0.3).clamp(0.25, 1.0)
-    log.info("%d texts, about %.1f M tokens in one pass, %d steps", len(lines), size.sum() / 1e6, args.steps)
+    log.info("%d texts, about %.1f M tokens in one pass, %d x %d steps", len(lines), size.sum() / 1e6,
+             args.rounds, args.steps)
 
     with torch.no_grad():  # the head starts at the unigram distribution and a nearly neutral transform
         model.head.decoder.bias.copy_(share.clamp(min=1e-7).log())
@@ -299,7 +302,7 @@ def train(args, texts: dict[str, list[str]]) -> bool:
                "peak": args.lr * (3 if new else 1), "warm": 50 if new else 200}  # the head first, so that its random
               for new in (False, True)]                                          # start does not harm the body
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    step, plan, taught_plan = 0, [], []
+    step, steps, plan, taught_plan = 0, args.rounds * args.steps, [], []
     checkpoint = args.work / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -321,13 +324,13 @@ def train(args, texts: dict[str, list[str]]) -> bool:
     known = trace_file.read_text(encoding="utf-8").splitlines(keepends=True)[:step] if step else []
     trace = open(trace_file, "w", encoding="utf-8")
     trace.writelines(known)
-    while step < args.steps:
+    while step < steps:
         ids = pad(encode(tokenizer, [lines[i] for i in draw(plan, size, args.tokens, step, 1)], LONGEST))
         hide = choose_masks(ids, weight, args.mask, torch.Generator().manual_seed(args.seed * 1_000_003 + step))
         jobs = [pool.submit(masked_gradient, model, ids[part], hide[part], hide.sum())
                 for part in np.array_split(np.arange(len(ids)), 2) if len(part)]
         same = [faithful[i] for i in draw(taught_plan, taught_size, args.tokens // 6, step, 2)]
-        faithful_now = args.faithful * (1 if step < 0.6 * args.steps else 3)  # in the end closeness counts more
+        faithful_now = args.faithful * (1 if step % args.steps < 0.6 * args.steps else 3)  # at the end of a round: more
         jobs.append(pool.submit(taught_gradient, model, teacher, pad(encode(tokenizer, same, LONGEST)),
                                 pad(encode(teacher_tokenizer, same, LONGEST)),
                                 faithful_now))
@@ -342,15 +345,15 @@ def train(args, texts: dict[str, list[str]]) -> bool:
         sums.update(n=1, masked=masked, away=away, tokens=ids.numel())
         trace.write(json.dumps({"step": step, "masked": round(masked, 5), "away": round(away, 5)}) + "\n")
         now = time.time()
-        if now - noted > SECONDS_PER_NOTE or step == args.steps:
+        if now - noted > SECONDS_PER_NOTE or step == steps:
             n = sums.pop("n")
             log.info("step %d/%d  masked-LM loss %.3f  embedding distance %.4f  %.0f tokens/s  %.0f min",
-                     step, args.steps, sums["masked"] / n, sums["away"] / n, sums["tokens"] / (now - noted),
+                     step, steps, sums["masked"] / n, sums["away"] / n, sums["tokens"] / (now - noted),
                      (now - began) / 60)
             sums.clear()
             noted = now
         stop = args.minutes and now - began > 60 * args.minutes
-        if now - saved_at > 180 or step == args.steps or stop:
+        if now - saved_at > 180 or step == steps or stop:
             trace.flush()
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step},
                        checkpoint.with_suffix(".part"))
@@ -372,7 +375,7 @@ def finish(args) -> None:
     BertTokenizerFast.from_pretrained(str(start)).save_pretrained(str(args.out))
     for name in ("config.json", "tokenizer_config.json"):
         shutil.copy(start / name, args.out / name)
-    settings = {name: getattr(args, name) for name in ("steps", "tokens", "mask", "faithful", "taught", "lr", "seed")}
+    settings = {name: getattr(args, name) for name in ("rounds", "steps", "tokens", "mask", "faithful", "taught", "lr", "seed")}
     (args.out / "training.json").write_text(json.dumps(settings | {
         "date": time.strftime("%Y-%m-%d"), "last_masked_loss": round(float(np.mean([x["masked"] for x in losses])), 3),
         "last_distance": round(float(np.mean([x["away"] for x in losses])), 4)}, indent=2) + "\n")
@@ -465,7 +468,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the finished model goes")
     parser.add_argument("--work", type=Path, default=Path("build/encoder"), help="checkpoints, log, loss trace")
     parser.add_argument("--evaluate", action="store_true", help="only score --out and rewrite its model card")
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=2400, help="steps of a round")
     parser.add_argument("--minutes", type=float, help="stop (resumable) after this long")
     parser.add_argument("--tokens", type=int, default=768, help="tokens in a masked-LM batch; a sixth more are taught")
     parser.add_argument("--mask", type=float, default=0.25, help="share of tokens hidden")

@@ -5,26 +5,30 @@ Checkpoints of 2019 carry no model_type; then the name decides, the most particu
 
 import importlib
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from course import hub
 from course.config import ModelConfig, read_config
 from course.modeling import PreTrainedModel
 
 # model_type -> (file in course.models, start of its class names)
-MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta")}
+MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta"),
+          "openai-gpt": ("gpt", "OpenAIGPT"), "gpt2": ("gpt2", "GPT2"), "ctrl": ("ctrl", "CTRL"),
+          "llama": ("llama", "Llama"), "qwen2": ("llama", "Qwen2"), "bart": ("bart", "Bart"), "t5": ("t5", "T5")}
 
 
-def class_for(model_type: str, ending: str) -> Any:
-    """The class of an architecture, for example class_for("bert", "ForMaskedLM"); ValueError when there is none."""
+def class_for(model_type: str, *endings: str) -> Any:
+    """The class of an architecture, for example class_for("bert", "ForMaskedLM"): that of the first ending which the
+    architecture has. Raises ValueError when it has none of them."""
     if not isinstance(model_type, str) or model_type not in MODELS:
         raise ValueError(f"course has no architecture {model_type!r}; it has: {', '.join(sorted(MODELS))}")
     file, start = MODELS[model_type]
     module = importlib.import_module(f"course.models.{file}")
-    if not hasattr(module, start + ending):
-        others = sorted(n.removeprefix(start) for n in vars(module) if n.startswith(f"{start}For"))
-        raise ValueError(f"{start} models have no task class {ending}; they have: {', '.join(others)}")
-    return getattr(module, start + ending)
+    for ending in endings:
+        if hasattr(module, start + ending):
+            return getattr(module, start + ending)
+    others = sorted(n.removeprefix(start) for n in vars(module) if n.startswith((f"{start}For", f"{start}LM")))
+    raise ValueError(f"{start} models have no task class {' or '.join(endings)}; they have: {', '.join(others)}")
 
 
 def model_type_of(name: str | os.PathLike, settings: dict[str, Any]) -> str:
@@ -55,7 +59,7 @@ class AutoConfig:
 class AutoModel:
     """The body of any supported checkpoint, without a head. Subclasses choose a task class instead."""
 
-    ending = "Model"
+    endings: ClassVar[tuple[str, ...]] = ("Model",)     # of the names of the classes it may choose
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} is made with {type(self).__name__}.from_pretrained(name) "
@@ -69,31 +73,39 @@ class AutoModel:
             model_type = model_type_of(name, read_config(name, **options))
         else:
             model_type = config.model_type
-        return class_for(model_type, cls.ending).from_pretrained(name, config=config, **kwargs)
+        return class_for(model_type, *cls.endings).from_pretrained(name, config=config, **kwargs)
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> PreTrainedModel:
         """A model with random weights."""
-        return class_for(config.model_type, cls.ending)(config)
+        return class_for(config.model_type, *cls.endings)(config)
 
 
 class AutoModelForSequenceClassification(AutoModel):
-    ending = "ForSequenceClassification"
+    endings = ("ForSequenceClassification",)
 
 
 class AutoModelForTokenClassification(AutoModel):
-    ending = "ForTokenClassification"
+    endings = ("ForTokenClassification",)
 
 
 class AutoModelForQuestionAnswering(AutoModel):
-    ending = "ForQuestionAnswering"
+    endings = ("ForQuestionAnswering",)
 
 
 class AutoModelForMaskedLM(AutoModel):
-    ending = "ForMaskedLM"
+    endings = ("ForMaskedLM",)
+
+
+class AutoModelForCausalLM(AutoModel):
+    endings = ("ForCausalLM", "LMHeadModel")
+
+
+class AutoModelForSeq2SeqLM(AutoModel):
+    endings = ("ForConditionalGeneration",)
 
 
 class AutoModelWithLMHead(AutoModel):
     """The older name for "whatever language-model head this architecture is known for"."""
 
-    ending = "ForMaskedLM"
+    endings = ("ForConditionalGeneration", "LMHeadModel", "ForCausalLM", "ForMaskedLM")

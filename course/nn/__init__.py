@@ -8,8 +8,19 @@ The letters used in every shape comment of the package:
     V  vocabulary size                       L  labels of a classifier
 """
 
-from course.nn.attention import MultiHeadAttention, additive_mask
-from course.nn.blocks import ACTIVATIONS, Embedding, FeedForward, PostNormBlock, apply_chunking_to_forward
+from course.nn.attention import KeyValueCache, LayerCache, MultiHeadAttention, additive_mask, causal_mask
+from course.nn.blocks import (
+    ACTIVATIONS,
+    Embedding,
+    FeedForward,
+    GatedFeedForward,
+    PostNormBlock,
+    PreNormBlock,
+    apply_chunking_to_forward,
+)
+from course.nn.norms import RMSNorm
+from course.nn.positions import distance_buckets, rotary, rotary_frequencies, sinusoids
 
-__all__ = ["ACTIVATIONS", "Embedding", "FeedForward", "MultiHeadAttention", "PostNormBlock", "additive_mask",
-           "apply_chunking_to_forward"]
+__all__ = ["ACTIVATIONS", "Embedding", "FeedForward", "GatedFeedForward", "KeyValueCache", "LayerCache",
+           "MultiHeadAttention", "PostNormBlock", "PreNormBlock", "RMSNorm", "additive_mask",
+           "apply_chunking_to_forward", "causal_mask", "distance_buckets", "rotary", "rotary_frequencies", "sinusoids"]

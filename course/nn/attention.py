@@ -1,4 +1,7 @@
-"""Multi-head attention (Vaswani et al. 2017, "Attention is all you need", section 3.2)."""
+"""Multi-head attention (Vaswani et al. 2017, "Attention is all you need", section 3.2) and its memory of earlier tokens."""
+
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,33 +21,150 @@ def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
     return (1.0 - mask.to(dtype)) * torch.finfo(dtype).min
 
 
+def causal_mask(mask: Tensor | None, like: Tensor, target: int, source: int) -> Tensor:
+    """An additive mask (or None) that also hides what comes later: (1, 1 or B, T, S).
+
+    The last of the source positions is the last target position; those before the first target are in a cache.
+    """
+    later = torch.ones(target, source, dtype=torch.bool, device=like.device).triu(source - target + 1)     # (T, S)
+    seen = like.new_zeros(1, 1, 1, 1) if mask is None else mask
+    return torch.where(later, torch.finfo(like.dtype).min, seen)
+
+
+class LayerCache:
+    """Keys and values (B, H, S, d) that one layer has computed. Room grows by doubling, so that a new token is written
+    into its place instead of copying all earlier ones."""
+
+    def __init__(self, room: int = 0):
+        self.room, self.length = room, 0
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+        self.memory: tuple[Tensor, Tensor] | None = None        # keys and values of a cross-attention, computed once
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """k, v (B, H, T, d) of new tokens -> keys, values (B, H, S, d) of all of them."""
+        if self.keys is not None and len(self.keys) != len(k):
+            raise ValueError(f"past_key_values holds {len(self.keys)} texts and the new tokens belong to {len(k)}: "
+                             "give both the same rows, or start anew without past_key_values")
+        past, self.length = self.length, self.length + k.shape[2]
+        if past == 0 and self.length >= self.room:              # nothing to copy: also the way of a training step
+            self.keys, self.values = k, v
+        elif k.requires_grad:                                   # a gradient must not find its tensors overwritten
+            self.keys, self.values = (torch.cat([old[:, :, :past], new], 2) if past else new
+                                      for old, new in ((self.keys, k), (self.values, v)))
+        else:
+            if self.keys is None or self.length > self.keys.shape[2]:
+                self.room = max(self.room, 2 * self.length)
+                old = self[:past] if past else (k[:, :, :0], v[:, :, :0])
+                self.keys, self.values = (x.new_empty(*x.shape[:2], self.room, x.shape[3]) for x in (k, v))
+                self.keys[:, :, :past], self.values[:, :, :past] = old
+            self.keys[:, :, past:self.length], self.values[:, :, past:self.length] = k, v
+        return self[:self.length]
+
+    def __getitem__(self, positions: slice) -> tuple[Tensor, Tensor]:
+        return self.keys[:, :, positions], self.values[:, :, positions]
+
+
+class KeyValueCache:
+    """What all layers remember of the tokens read so far, so that each token is computed once.
+
+    A model returns it as past_key_values and takes it back together with the next tokens. cache[i] are the keys and
+    values (B, H, S, d) of layer i. room: positions to reserve from the start, where the final length is known.
+    """
+
+    def __init__(self, layers: int, room: int = 0):
+        self.layers = [LayerCache(room) for _ in range(layers)]
+
+    @classmethod
+    def start(cls, past_key_values: Any, use_cache: bool, layers: int) -> Self | None:
+        """The cache to go on with, or a new one, or None where none is wanted."""
+        if past_key_values is None:
+            return cls(layers) if use_cache else None
+        if not isinstance(past_key_values, cls):
+            raise TypeError(f"past_key_values must be what an earlier call of the model returned (a {cls.__name__}), "
+                            f"got {type(past_key_values).__name__}: model(next_ids, past_key_values=out.past_key_values)")
+        return past_key_values
+
+    @property
+    def length(self) -> int:
+        """How many tokens it holds."""
+        return self.layers[0].length
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
+        return self.layers[layer][:self.length]
+
+    def crop(self, length: int) -> None:
+        """Forgets all tokens after the first `length`."""
+        for layer in self.layers:
+            layer.length = min(layer.length, length)
+
+    def select(self, rows: Tensor) -> None:
+        """Keeps these rows (K,) of the batch in this order; a row may be taken several times."""
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+            if layer.memory is not None:
+                layer.memory = layer.memory[0][rows], layer.memory[1][rows]
+
+
 class MultiHeadAttention(nn.Module):
     """Every position looks at every other one, H times in parallel.
 
-    q, k, v, out are the same four names in every model.
+    q, k, v, out are the same four names in every model. kv_heads: fewer heads for keys and values, each shared by
+    several queries (Ainslie et al. 2023, "GQA"). causal: a position sees itself and what came before.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0):
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, *, kv_heads: int | None = None,
+                 head_width: int | None = None, scale: float | None = None, bias: bool = True,
+                 out_bias: bool = True, causal: bool = False):
         super().__init__()
         self.heads = heads
-        self.head_width = width // heads
-        self.scale = self.head_width**-0.5
+        self.kv_heads = kv_heads or heads
+        self.head_width = head_width or width // heads
+        self.scale = self.head_width**-0.5 if scale is None else scale
         self.dropout = dropout
-        self.q = nn.Linear(width, width)
-        self.k = nn.Linear(width, width)
-        self.v = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.causal = causal
+        self.q = nn.Linear(width, self.heads * self.head_width, bias)
+        self.k = nn.Linear(width, self.kv_heads * self.head_width, bias)
+        self.v = nn.Linear(width, self.kv_heads * self.head_width, bias)
+        self.out = nn.Linear(self.heads * self.head_width, width, out_bias)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, head_mask: Tensor | None = None,
-                need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+                need_weights: bool = False, *, memory: Tensor | None = None,
+                rotate: Callable[[Tensor], Tensor] | None = None,
+                cache: LayerCache | None = None) -> tuple[Tensor, Tensor | None]:
         """x (B, T, D) -> output (B, T, D), weights (B, H, T, S) or None.
 
         mask: added to the scores, broadcastable to (B, H, T, S). head_mask: factor for the weights, (H,) or (B, H, 1, 1).
+        memory (B, S, D): look there instead of at x (cross-attention). rotate: turns queries and keys by their positions.
         torch's fused attention never builds the weights; they are computed step by step only when somebody needs them.
         """
-        q, k, v = self.split(self.q(x)), self.split(self.k(x)), self.split(self.v(x))     # (B, H, T, d)
+        q = self.split(self.q(x))                                                         # (B, H, T, d)
+        if memory is None:
+            k, v = self.split(self.k(x)), self.split(self.v(x))
+            if rotate is not None:
+                q, k = rotate(q), rotate(k)
+            if cache is not None:
+                k, v = cache.append(k, v)                                                 # (B, H, S, d)
+        elif cache is not None and cache.memory is not None:
+            k, v = cache.memory
+        else:
+            k, v = self.split(self.k(memory)), self.split(self.v(memory))                 # (B, H, S, d)
+            if cache is not None:
+                cache.memory = k, v
         dropout = self.dropout if self.training else 0.0
-        if need_weights or head_mask is not None:
+        step_by_step = need_weights or head_mask is not None
+        causal = self.causal and q.shape[2] > 1       # a single new token may look at everything before it
+        if causal and (step_by_step or mask is not None or k.shape[2] > q.shape[2]):
+            mask, causal = causal_mask(mask, q, q.shape[2], k.shape[2]), False
+        if step_by_step:
+            if self.kv_heads != self.heads:
+                k, v = (y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v))
             scores = self.scores(q, k)                                                    # (B, H, T, S)
             if mask is not None:
                 scores = scores + mask
@@ -54,7 +174,8 @@ class MultiHeadAttention(nn.Module):
             mixed = weights @ v                                                           # (B, H, T, d)
         else:
             weights = None
-            mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
+            mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale,
+                                                   enable_gqa=self.kv_heads != self.heads)
         return self.out(mixed.transpose(1, 2).flatten(2)), weights                        # (B, T, D)
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
@@ -62,5 +183,5 @@ class MultiHeadAttention(nn.Module):
         return q @ k.mT * self.scale
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, H, T, d)."""
-        return x.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+        """(B, T, H * d) -> (B, H, T, d)."""
+        return x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.nn.attention import MultiHeadAttention
+from course.nn.attention import LayerCache, MultiHeadAttention
+
 
 class Activations(dict[str, Callable[[Tensor], Tensor]]):
     """The bends by the names that config.json files use."""
@@ -57,16 +58,36 @@ class Embedding(nn.Embedding):
 class FeedForward(nn.Module):
     """Two linear maps with a bend between them, applied to each position alone (Vaswani et al. 2017, section 3.3)."""
 
-    def __init__(self, width: int, inner: int, activation: str, dropout: float):
+    def __init__(self, width: int, inner: int, activation: str, dropout: float, inner_dropout: float = 0.0,
+                 bias: bool = True):
         super().__init__()
-        self.up = nn.Linear(width, inner)
-        self.down = nn.Linear(inner, width)
+        self.up = nn.Linear(width, inner, bias)
+        self.down = nn.Linear(inner, width, bias)
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
+        self.inner_dropout = inner_dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        return self.dropout(self.down(self.activation(self.up(x))))
+        x = self.bend(x)                                        # (B, T, inner)
+        if self.inner_dropout:
+            x = F.dropout(x, self.inner_dropout, self.training)
+        return self.dropout(self.down(x))
+
+    def bend(self, x: Tensor) -> Tensor:
+        return self.activation(self.up(x))
+
+
+class GatedFeedForward(FeedForward):
+    """A third linear map decides, number by number, how much passes (Shazeer 2020, "GLU variants")."""
+
+    def __init__(self, width: int, inner: int, activation: str, dropout: float = 0.0, inner_dropout: float = 0.0,
+                 bias: bool = False):
+        super().__init__(width, inner, activation, dropout, inner_dropout, bias)
+        self.gate = nn.Linear(width, inner, bias)
+
+    def bend(self, x: Tensor) -> Tensor:
+        return self.activation(self.gate(x)) * self.up(x)
 
 
 class PostNormBlock(nn.Module):
@@ -83,8 +104,30 @@ class PostNormBlock(nn.Module):
         self.chunk_size = chunk_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, head_mask: Tensor | None = None,
-                need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+                need_weights: bool = False, cache: LayerCache | None = None) -> tuple[Tensor, Tensor | None]:
         """x (B, T, D) -> x (B, T, D), attention weights (B, H, T, S) or None."""
-        attended, weights = self.attention(x, mask, head_mask, need_weights)
+        attended, weights = self.attention(x, mask, head_mask, need_weights, cache=cache)
         x = self.attention_norm(x + self.dropout(attended))
         return self.norm(x + apply_chunking_to_forward(self.feed_forward, self.chunk_size, 1, x)), weights
+
+
+class PreNormBlock(nn.Module):
+    """Attention, then feed-forward; each reads a normalised copy and adds to the original ("pre-norm", which keeps deep
+    networks stable; Radford et al. 2019, section 2.3)."""
+
+    def __init__(self, attention: MultiHeadAttention, feed_forward: FeedForward, width: int, eps: float,
+                 dropout: float = 0.0, norm: Callable[[int, float], nn.Module] = nn.LayerNorm):
+        super().__init__()
+        self.attention = attention
+        self.attention_norm = norm(width, eps)
+        self.feed_forward = feed_forward
+        self.norm = norm(width, eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, head_mask: Tensor | None = None,
+                need_weights: bool = False, rotate: Callable[[Tensor], Tensor] | None = None,
+                cache: LayerCache | None = None) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D) -> x (B, T, D), attention weights (B, H, T, S) or None."""
+        attended, weights = self.attention(self.attention_norm(x), mask, head_mask, need_weights, rotate=rotate, cache=cache)
+        x = x + self.dropout(attended)
+        return x + self.feed_forward(self.norm(x)), weights

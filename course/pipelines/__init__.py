@@ -29,9 +29,10 @@ ALIASES = {"sentiment-analysis": "text-classification"}
 
 
 def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel | None = None,
-             tokenizer: str | os.PathLike | PreTrainedTokenizer | None = None, *, device: int | str | torch.device | None = None,
-             dtype: str | torch.dtype | None = None, batch_size: int | None = None, use_fast: bool = True,
-             model_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> Pipeline:
+             tokenizer: str | os.PathLike | PreTrainedTokenizer | None = None, *,
+             device: int | str | torch.device | None = None, dtype: str | torch.dtype | None = None,
+             batch_size: int | None = None, use_fast: bool = True, model_kwargs: dict[str, Any] | None = None,
+             **kwargs: Any) -> Pipeline:
     """A function from texts to answers.
 
     task: one of `TASKS`, for example "sentiment-analysis". model: a Hub name, a pocket name, a folder, or a loaded model;
@@ -76,7 +77,8 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **options)
     if not isinstance(tokenizer, PreTrainedTokenizer):
         raise TypeError(f"tokenizer must be a name, a folder or a loaded tokenizer, got {type(tokenizer).__name__}")
-    if not isinstance(model, auto_models.class_for(model.config.model_type, getattr(auto_models, auto_class).ending)):
+    assert isinstance(model, PreTrainedModel)
+    if not isinstance(model, auto_models.class_for(model.config.model_type, *getattr(auto_models, auto_class).endings)):
         raise TypeError(f"{task} needs a model loaded with {auto_class}, this one is a {type(model).__name__}"
                         + (": its body is model.base_model" if auto_class == "AutoModel" else ""))
     made = getattr(importlib.import_module(f"course.pipelines.{file}"), class_name)

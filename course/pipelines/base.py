@@ -6,7 +6,7 @@ and put back into the order of the input. So a list comes back as a list, and a 
 
 import difflib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -19,8 +19,9 @@ from course.tokenizers.base import NO_LIMIT, BatchEncoding, PreTrainedTokenizer
 
 log = logging.getLogger(__name__)
 WINDOW = 1024                                       # texts that are sorted together
-BATCH = 64                                          # at most so many texts, and so many tokens, are computed together
-BATCH_TOKENS = 4096
+# at most so many texts, and so many tokens, are computed together: on a CPU what fits into its cache
+CPU_BATCH = (32, 2048)
+GPU_BATCH = (256, 32768)
 
 
 class Pipeline:
@@ -66,7 +67,7 @@ class Pipeline:
             return list(self.stream([inputs], chosen, size))[0]
         if not isinstance(inputs, Iterable) or isinstance(inputs, (bytes, dict)) or getattr(inputs, "ndim", 1) != 1:
             raise self.refusal(inputs, "the input")
-        if isinstance(inputs, Iterator) or not hasattr(inputs, "__len__"):
+        if isinstance(inputs, Iterator) or not isinstance(inputs, Sized):
             return self.stream(inputs, chosen, size)
         return list(self.stream(inputs, chosen, size, len(inputs)))
 
@@ -127,7 +128,8 @@ class Pipeline:
         """Row numbers, longest texts first: what does not fit into memory fails at once, not after an hour."""
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         while order:
-            size = batch_size or max(1, min(BATCH, BATCH_TOKENS // len(ids[order[0]])))
+            texts, tokens = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+            size = batch_size or max(1, min(texts, tokens // len(ids[order[0]])))
             yield order[:size]
             order = order[size:]
 

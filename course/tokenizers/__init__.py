@@ -1,1 +1,4 @@
-"""Tokenizers: from text to numbers and back. Read them as a ladder: base.py, then wordpiece.py; rust.py is the fast engine."""
+"""Tokenizers: from text to numbers and back.
+
+Read them as a ladder: base.py, wordpiece.py, bpe.py, byte_bpe.py, unigram.py. rust.py is the fast engine of all.
+"""

@@ -9,9 +9,11 @@ from course.config import ModelConfig, read_config
 from course.models.auto import model_type_of
 from course.tokenizers.base import PreTrainedTokenizer
 
-# model_type -> file of the Python class in course.tokenizers, start of its name; with the Rust engine it is called …Fast
-TOKENIZERS = {"bert": ("wordpiece", "Bert"), "distilbert": ("wordpiece", "DistilBert"), "gpt2": ("byte_bpe", "GPT2"),
-              "roberta": ("byte_bpe", "Roberta")}
+# model_type -> file of the Python class in course.tokenizers, start of its name; with the Rust engine it is called
+# …Fast, and where there is none (CTRL) the Python one serves
+TOKENIZERS = {"bert": ("wordpiece", "Bert"), "distilbert": ("wordpiece", "DistilBert"), "ctrl": ("bpe", "CTRL"),
+              "openai-gpt": ("bpe", "OpenAIGPT"), "gpt2": ("byte_bpe", "GPT2"), "roberta": ("byte_bpe", "Roberta"),
+              "bart": ("byte_bpe", "Bart"), "t5": ("unigram", "T5"), "xlnet": ("unigram", "XLNet")}
 
 
 class AutoTokenizer:
@@ -36,5 +38,7 @@ class AutoTokenizer:
                 raise ValueError(f"{name} needs a tokenizer for {wanted or model_type!r}, which course does not have; "
                                  f"it has tokenizers for {', '.join(sorted(TOKENIZERS))}")
             file, start = TOKENIZERS[model_type]
-        module = importlib.import_module(f"course.tokenizers.{'rust' if use_fast else file}")
-        return getattr(module, f"{start}Tokenizer{'Fast' if use_fast else ''}").from_pretrained(name, **kwargs)
+        chosen = getattr(importlib.import_module(f"course.tokenizers.{file}"), f"{start}Tokenizer")
+        if use_fast:
+            chosen = getattr(importlib.import_module("course.tokenizers.rust"), f"{start}TokenizerFast", chosen)
+        return chosen.from_pretrained(name, **kwargs)

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,7 +30,8 @@ class Pieces:
     __slots__ = ("_spans", "ids")
 
     def __init__(self, ids: list[int], spans: Callable[[], list[Span]]):
-        self.ids, self._spans = ids, spans
+        self.ids = ids
+        self._spans: Any = spans
 
     @property
     def spans(self) -> list[Span]:
@@ -43,11 +43,11 @@ class Pieces:
 class Row:
     """One row of a batch: which pieces it holds, where the special tokens stand, how much was cut."""
 
-    __slots__ = ("cut", "ids", "layout", "left", "parts", "right", "source")
+    __slots__ = ("cut", "ids", "layout", "left", "pad_type", "parts", "right", "source")
 
     def __init__(self, layout: list[tuple[int | str, int]], parts: dict[str, tuple[Pieces, int, int]], source: int, cut: int):
         self.layout, self.parts, self.source, self.cut = layout, parts, source, cut
-        self.left = self.right = 0                   # padding
+        self.left = self.right = self.pad_type = 0   # padding
         self.ids: list[int] = []
         for item, _ in layout:
             if isinstance(item, int):
@@ -70,7 +70,7 @@ class Row:
 
     @property
     def types(self) -> list[int]:
-        return self.column("type", lambda _, kind, __: kind, 0)
+        return self.column("type", lambda _, kind, __: kind, self.pad_type)
 
     @property
     def special(self) -> list[int]:
@@ -184,7 +184,7 @@ class PreTrainedTokenizer:
     model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "token_type_ids", "attention_mask")
     single: ClassVar[str] = "A:0"                   # template: special tokens by role, A and B the texts, each with its type
     pair: ClassVar[str] = "A:0 B:0"
-    lowercases: bool = False
+    pad_token_type_id = 0
     trims_offsets = False                           # whether the span of a piece leaves the blank before it out
     is_fast = False
 
@@ -322,7 +322,7 @@ class PreTrainedTokenizer:
 
     def _changed(self) -> None:
         """Forget what was built from the added tokens."""
-        self._splitters: dict[bool, re.Pattern | None] = {}
+        self._found: dict[bool, list[tuple[re.Pattern, list[str], bool]]] = {}
 
     def __getattr__(self, name: str) -> Any:          # pad_token, pad_token_id and so on
         role = name.removesuffix("_id")
@@ -357,48 +357,67 @@ class PreTrainedTokenizer:
         return found
 
     def _cut(self, text: str, split_special: bool) -> list[str]:
-        splitter = self._splitter(split_special)
-        if splitter is None:
-            return self.tokens_of(text)
-        tokens = []
-        for number, part in enumerate(splitter.split(text)):
-            tokens += [self._added_name(part)] if number % 2 else self.tokens_of(part) if part else []
-        return tokens
+        return [piece for part, token in self._parts(text, split_special)
+                for piece in (self.tokens_of(part) if token is None else [token])]
 
     def _spans(self, chunks: Sequence[str], split_special: bool, words_given: bool) -> list[Span]:
         spans: list[Span] = []
-        splitter = self._splitter(split_special)
         for index, chunk in enumerate(chunks):
             start, word = 0, 0
-            for number, part in enumerate([chunk] if splitter is None else splitter.split(chunk)):
+            for part, token in self._parts(chunk, split_special):
                 blank = len(part) - len(part.lstrip()) if self.trims_offsets else 0
-                inner = [(blank, len(part), 0)] if number % 2 else self.spans_of(part) if part else []
+                inner = self.spans_of(part) if token is None else [(blank, len(part), 0)]
                 spans += [(start + a, start + b, index if words_given else word + (w or 0)) for a, b, w in inner]
                 start += len(part)
                 word += 1 + max((w or 0 for *_, w in inner), default=-1)
         return spans
 
-    def _splitter(self, split_special: bool) -> re.Pattern | None:
-        """A pattern that finds the added tokens in a text; special ones only when the text may hold them."""
-        if split_special not in self._splitters:
-            wanted = [t for t in self.added.values() if t.content and not (split_special and t.special)]
-            wanted.sort(key=lambda t: len(t.content), reverse=True)
-            parts = []
-            for token in wanted:
-                part = re.escape(token.content)
-                if token.normalized and self.lowercases:
-                    part = f"(?i:{part})"
-                if token.single_word:
-                    part = rf"(?<!\w){part}(?!\w)"
-                parts.append((r"\s*" if token.lstrip else "") + part + (r"\s*" if token.rstrip else ""))
-            self._splitters[split_special] = re.compile(f"({'|'.join(parts)})") if parts else None
-        return self._splitters[split_special]
+    def _parts(self, text: str, split_special: bool) -> list[tuple[str, str | None]]:
+        """A text cut at the added tokens in it: (part, the token that stands there or None). Tokens are sought in the text
+        as it is, those that are `normalized` afterwards in the folded rest."""
+        parts: list[tuple[str, str | None]] = [(text, None)]
+        for pattern, tokens, folded in self._patterns(split_special):
+            cut: list[tuple[str, str | None]] = []
+            for part, token in parts:
+                looks, place, start = part, list(range(len(part))), 0
+                if folded:
+                    faces = [self.fold(char) for char in part]
+                    looks, place = "".join(faces), [i for i, face in enumerate(faces) for _ in face]    # where each stood
+                for match in pattern.finditer(looks) if token is None else ():
+                    first, end = place[match.start()], place[match.end() - 1] + 1
+                    cut += [(part[start:first], None), (part[first:end], tokens[match.lastindex - 1])]
+                    start = end
+                cut.append((part[start:], token))
+            parts = [(part, token) for part, token in cut if part]
+        return parts
 
-    def _added_name(self, found: str) -> str:
-        """The added token that a match stands for (the match may hold blanks, or capitals)."""
-        if found in self.added:
-            return found
-        return next((t for t in self.added if t.lower() == found.strip().lower()), found.strip())
+    def _patterns(self, split_special: bool) -> list[tuple[re.Pattern, list[str], bool]]:
+        """[(pattern that finds added tokens, the token of each of its groups, whether it wants folded text)]; special
+        tokens are found only when the text may hold them."""
+        if split_special not in self._found:
+            self._found[split_special] = []
+            for folded in (False, True):
+                wanted: dict[str, AddedToken] = {}
+                for token in self.added.values():
+                    text = "".join(map(self.fold, token.content)) if folded else token.content
+                    if text and token.normalized == folded and not (split_special and token.special):
+                        wanted.setdefault(text, token)
+                longest_first = sorted(wanted.items(), key=lambda item: -len(item[0]))
+                groups = []
+                for text, token in longest_first:
+                    part = f"({re.escape(text)})"
+                    part = rf"(?<!\w){part}(?!\w)" if token.single_word else part
+                    groups.append((r"\s*" if token.lstrip else "") + part + (r"\s*" if token.rstrip else ""))
+                if groups:
+                    # with many tokens (T5 has 103) one look at the next character rules nearly every place out
+                    firsts = "".join({re.escape(text[0]) for text in wanted} | {r"\s" for t in wanted.values() if t.lstrip})
+                    pattern = re.compile(f"(?=[{firsts}])(?:{'|'.join(groups)})")
+                    self._found[split_special].append((pattern, [token.content for _, token in longest_first], folded))
+        return self._found[split_special]
+
+    def fold(self, char: str) -> str:
+        """How a character looks where a `normalized` added token is sought."""
+        return char
 
     # -- the call --------------------------------------------------------------------------------------------------------
 
@@ -515,7 +534,7 @@ class PreTrainedTokenizer:
 
     def _template(self, pair: bool, special: bool) -> list[tuple[int | str, int]]:
         """[(id of a special token or "A" or "B", token type), …]"""
-        items = []
+        items: list[tuple[int | str, int]] = []
         for item in (self.pair if pair else self.single).split():
             role, kind = item.split(":")
             if role in "AB":
@@ -620,6 +639,7 @@ class PreTrainedTokenizer:
         for row in rows:
             pad = max(0, (width or 0) - len(row.ids))
             row.left, row.right = (pad, 0) if side == "left" else (0, pad)
+            row.pad_type = self.pad_token_type_id
         full = max((row.left + len(row.ids) + row.right for row in rows), default=0)
         if tensors is not None and any(row.left + len(row.ids) + row.right < full for row in rows):
             raise ValueError(f"the texts have different lengths ({min(len(r.ids) for r in rows)} to "
@@ -645,7 +665,8 @@ class PreTrainedTokenizer:
                                for side in ("left", "right"))
                 place = np.arange(full)[None]
                 array = ((place >= left) & (place < full - right)).astype(np.int64)
-            elif name == "token_type_ids" and not any(kind for row in rows[:1] for _, kind in row.layout):
+            elif name == "token_type_ids" and not self.pad_token_type_id and \
+                    not any(kind for row in rows[:1] for _, kind in row.layout):
                 array = np.zeros((len(rows), full), dtype=np.int64)
             else:
                 attribute = {"token_type_ids": "types", "special_tokens_mask": "special"}.get(name, "offsets")
@@ -673,10 +694,12 @@ class PreTrainedTokenizer:
         if return_attention_mask or (return_attention_mask is None and "attention_mask" in self.model_input_names):
             data.setdefault("attention_mask", [[1] * n for n in lengths])
         width = self._width(lengths, padding, max_length, pad_to_multiple_of)
-        fill = {"input_ids": self.pad_token_id, "special_tokens_mask": 1, "labels": -100, "offset_mapping": (0, 0)}
+        fill = {"input_ids": self.pad_token_id, "token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1,
+                "labels": -100, "offset_mapping": (0, 0)}
         left = (padding_side or self.padding_side) == "left"
         for key, rows in data.items():
-            if width is not None and all(isinstance(r, (list, tuple)) and len(r) == n for r, n in zip(rows, lengths, strict=True)):
+            same = all(isinstance(r, (list, tuple)) and len(r) == n for r, n in zip(rows, lengths, strict=True))
+            if width is not None and same:
                 padded = [[fill.get(key, 0)] * (width - len(r)) for r in rows]
                 data[key] = [p + list(r) if left else list(r) + p for r, p in zip(rows, padded, strict=True)]
         if single and return_tensors is None:
@@ -709,7 +732,8 @@ class PreTrainedTokenizer:
 
     # -- ids -> text -------------------------------------------------------------------------------------------------------
 
-    def decode(self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None) -> Any:
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False,
+               clean_up_tokenization_spaces: bool | None = None) -> Any:
         """Ids -> text; a list of lists -> a list of texts."""
         ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
         if isinstance(ids, (list, tuple)) and ids and isinstance(ids[0], (list, tuple)) or hasattr(ids, "dim"):
@@ -744,7 +768,8 @@ class PreTrainedTokenizer:
         raise NotImplementedError
 
     def save_pretrained(self, folder: str | os.PathLike) -> tuple[str, ...]:
-        """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and tokenizer.json."""
+        """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and, where there is a Rust engine,
+        tokenizer.json."""
         from course.tokenizers import rust
         folder = hub.make_folder(folder)
         files = list(self.save_vocabulary(folder))
@@ -758,8 +783,10 @@ class PreTrainedTokenizer:
         for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
             hub.write_json(folder / file, content)
             files.append(str(folder / file))
-        hub.write_text(folder / "tokenizer.json", rust.build(self, False, with_template=True).to_str(pretty=True))
-        return (*files, str(folder / "tokenizer.json"))
+        if rust.has_engine(self):
+            hub.write_text(folder / "tokenizer.json", rust.build(self, False, with_template=True).to_str(pretty=True))
+            files.append(str(folder / "tokenizer.json"))
+        return tuple(files)
 
     def __repr__(self) -> str:
         return (f"{type(self).__name__}(vocab_size={self.vocab_size}, model_max_length={self.model_max_length}, "
@@ -781,8 +808,8 @@ def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
     if path := hub.find_file(name, "added_tokens.json", required=False, **options):
         added = hub.read_json(path)
     try:
-        settings["added_tokens_decoder"] = {int(number): AddedToken(token, normalized=False) for token, number in added.items()} \
-            | {int(number): as_token(token) for number, token in found.items()}
+        plain = {int(number): AddedToken(token, normalized=False) for token, number in added.items()}
+        settings["added_tokens_decoder"] = plain | {int(number): as_token(token) for number, token in found.items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"the added tokens of {name} (added_tokens_decoder in tokenizer_config.json, added_tokens.json) are "
                          "damaged: each needs its text and a number") from None
@@ -817,7 +844,7 @@ def to_tensor(name: str, value: Any, kind: str | None) -> Any:
                          "pass padding=True, and truncation=True for long texts")
     if kind == "np":
         return array
-    import torch                                      # a tokenizer alone works without it
+    import torch  # a tokenizer alone works without it
     return torch.from_numpy(array.astype(np.int64) if not array.size else array)
 
 

@@ -3,13 +3,16 @@
 Only the cutting is done in Rust; framing, truncation and padding stay in base.py, so both engines share them.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from course.tokenizers.base import Pieces, PreTrainedTokenizer, Span
-from course.tokenizers.byte_bpe import GPT2Tokenizer, RobertaTokenizer
+from course.tokenizers.bpe import OpenAIGPTTokenizer
+from course.tokenizers.byte_bpe import BartTokenizer, GPT2Tokenizer, RobertaTokenizer
+from course.tokenizers.unigram import HINDERED, T5Tokenizer, UnigramTokenizer, XLNetTokenizer
 from course.tokenizers.wordpiece import MAX_WORD, BertTokenizer, DistilBertTokenizer
 
 
@@ -26,6 +29,8 @@ def build(source: PreTrainedTokenizer, split_special: bool, with_template: bool 
                              f"free id is {engine.token_to_id(text)}: ids must follow each other without gaps")
     engine.encode_special_tokens = split_special
     if with_template:
+        if isinstance(source, UnigramTokenizer):
+            engine.model = unigram_model(source, alone=True)
         roles = {role: getattr(source, f"{role}_token") for role in ("cls", "sep", "bos", "eos")}
 
         def template(text: str) -> str:
@@ -58,7 +63,37 @@ def byte_bpe(source: GPT2Tokenizer) -> Tokenizer:
     return engine
 
 
-MAKERS = {BertTokenizer: wordpiece, GPT2Tokenizer: byte_bpe}
+def bpe(source: OpenAIGPTTokenizer) -> Tokenizer:
+    engine = Tokenizer(models.BPE(source.vocab, sorted(source.ranks, key=source.ranks.__getitem__),
+                                  unk_token=source.unk_token, end_of_word_suffix="</w>"))
+    engine.normalizer = normalizers.BertNormalizer(lowercase=True)
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    engine.decoder = decoders.BPEDecoder(suffix="</w>")
+    return engine
+
+
+def unigram(source: UnigramTokenizer) -> Tokenizer:
+    engine = Tokenizer(unigram_model(source))
+    engine.normalizer = source.normalizer
+    words = pre_tokenizers.Split(Regex(source.word.pattern), "removed", invert=True)
+    engine.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.Metaspace()])
+    engine.decoder = decoders.Metaspace()
+    return engine
+
+
+def unigram_model(source: UnigramTokenizer, alone: bool = False) -> models.Unigram:
+    """alone: for tokenizer.json, which has no Python engine beside it: pieces that this would cut again are made so
+    improbable that the model does not choose them. That comes close, but long numbers may differ."""
+    return models.Unigram([(piece, score - HINDERED if alone and source.cuts_again(piece) else score)
+                           for piece, score in source.scores], source.unk_id, source.has_bytes)
+
+
+MAKERS: dict[type, Callable[[Any], Tokenizer]] = {BertTokenizer: wordpiece, OpenAIGPTTokenizer: bpe,
+                                                  GPT2Tokenizer: byte_bpe, UnigramTokenizer: unigram}
+
+
+def has_engine(source: PreTrainedTokenizer) -> bool:
+    return isinstance(source, tuple(MAKERS))
 
 
 class RustEngine:
@@ -102,11 +137,42 @@ class DistilBertTokenizerFast(RustEngine, DistilBertTokenizer):
     """DistilBertTokenizer on the Rust engine."""
 
 
-
-
 class GPT2TokenizerFast(RustEngine, GPT2Tokenizer):
     """GPT2Tokenizer on the Rust engine."""
 
 
 class RobertaTokenizerFast(RustEngine, RobertaTokenizer):
     """RobertaTokenizer on the Rust engine."""
+
+
+class BartTokenizerFast(RustEngine, BartTokenizer):
+    """BartTokenizer on the Rust engine."""
+
+
+class OpenAIGPTTokenizerFast(RustEngine, OpenAIGPTTokenizer):
+    """OpenAIGPTTokenizer on the Rust engine."""
+
+
+class UnigramEngine(RustEngine, UnigramTokenizer):
+    """The Rust library has no pieces that a text may not spell ("</s>" is one as good as any), and no second thoughts
+    about a number's comma. The few texts in which it found such a piece are cut by the Python engine."""
+
+    @functools.cached_property
+    def refused(self) -> set[int]:
+        return {number for piece, number in self.vocab.items()
+                if piece not in self.usable and piece != self.unk_token or self.cuts_again(piece)}
+
+    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
+        found = super().pieces(texts, split_special, words_given)
+        for number, (text, cut) in enumerate(zip(texts, found, strict=True)):
+            if not self.refused.isdisjoint(cut.ids) or split_special and self.unk_token in str(text):
+                found[number], = UnigramTokenizer.pieces(self, [text], split_special, words_given)
+        return found
+
+
+class T5TokenizerFast(UnigramEngine, T5Tokenizer):
+    """T5Tokenizer on the Rust engine."""
+
+
+class XLNetTokenizerFast(UnigramEngine, XLNetTokenizer):
+    """XLNetTokenizer on the Rust engine."""

@@ -52,6 +52,12 @@ class Cleaner(dict):
             or self.chinese and len(char) == 1 and any(a <= ord(char) <= b for a, b in CHINESE)
         return f" {char} " if alone and char else char
 
+    def words(self, text: str) -> list[tuple[str, list[int]]]:
+        """The cleaned words, each with the places in the text where its characters stood."""
+        looks = [self[ord(char)] for char in text]
+        places = [place for place, look in enumerate(looks) for _ in look]
+        return [(word[0], places[word.start():word.end()]) for word in re.finditer(r"\S+", "".join(looks))]
+
 
 class BertTokenizer(PreTrainedTokenizer):
     """[CLS] text [SEP], or [CLS] first [SEP] second [SEP] with token type 1 for the second text."""
@@ -69,11 +75,12 @@ class BertTokenizer(PreTrainedTokenizer):
             vocab = read_vocab(Path(vocab_file))
         tokens = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
                   "mask_token": "[MASK]"} | {k: v for k, v in kwargs.items() if k.endswith("_token")}
-        missing = [t for t in ("unk_token", "sep_token", "cls_token") if str(getattr(tokens[t], "content", tokens[t])) not in vocab]
+        needed = {t: str(getattr(tokens[t], "content", tokens[t])) for t in ("unk_token", "sep_token", "cls_token")}
+        missing = [t for t, token in needed.items() if token not in vocab]
         if missing:
             raise ValueError(f"the vocabulary lacks {', '.join(f'{t} {tokens[t]!r}' for t in missing)}: is it a vocabulary of "
                              f"a BERT model? Other spellings can be given, for example {missing[0]}='<unk>'")
-        self.lowercases = self.do_lower_case = do_lower_case
+        self.do_lower_case = do_lower_case
         self.strip_accents, self.tokenize_chinese_chars = strip_accents, tokenize_chinese_chars
         self.cleaner = Cleaner(do_lower_case, do_lower_case if strip_accents is None else strip_accents, tokenize_chinese_chars)
         self._words: dict[str, list[str]] = {}
@@ -85,20 +92,18 @@ class BertTokenizer(PreTrainedTokenizer):
         return [piece for word in text.translate(self.cleaner).split() for piece in self.split_word(word)]
 
     def spans_of(self, text: str) -> list[Span]:
-        cleaned, origin = [], []                     # origin: where each cleaned character stood
-        for place, char in enumerate(text):
-            new = self.cleaner[ord(char)]
-            cleaned.append(new)
-            origin += [place] * len(new)
         spans: list[Span] = []
-        for number, word in enumerate(re.finditer(r"\S+", "".join(cleaned))):
-            start = word.start()
-            pieces = self.split_word(word[0])
+        for number, (word, places) in enumerate(self.cleaner.words(text)):
+            start, pieces = 0, self.split_word(word)
             for piece in pieces:
-                size = len(word[0]) if len(pieces) == 1 else len(piece) - (2 if start > word.start() else 0)
-                spans.append((origin[start], origin[start + size - 1] + 1, number))
+                size = len(word) if len(pieces) == 1 else len(piece) - (2 if start else 0)
+                spans.append((places[start], places[start + size - 1] + 1, number))
                 start += size
         return spans
+
+    def fold(self, char: str) -> str:
+        clean = self.cleaner[ord(char)]
+        return clean.strip() or clean[:1]
 
     def split_word(self, word: str) -> list[str]:
         """The longest piece that fits, again and again: 'unhappiness' -> ['un', '##happi', '##ness']."""

@@ -89,11 +89,11 @@ def guesses(text):
     found = pd.DataFrame(unmask(text, top_k=5))
     return plots.probabilities(found["token_str"], found["score"], text)
 
-guesses("The city should build more [MASK] for young families.")
+guesses("My children walk to [MASK] every morning.")
 
 # %% [markdown]
-# *What we see.* Five candidates and their probabilities. They are not facts about cities; they mirror the texts that
-# the model was trained on. Try your own: turn *young families* into *tourists*, the *nurse* into an *engineer*.
+# *What we see.* Five candidates and their probabilities. They are not facts about this family; they mirror the texts
+# that the model was trained on. Try your own: turn *children* into *parents*, the *nurse* into an *engineer*.
 
 # %%
 import ipywidgets as W
@@ -120,12 +120,12 @@ panel()
 
 # %%
 encoder = pipeline("feature-extraction", model="pocket/encoder", pooling="mean")
-flat, *others = torch.tensor(encoder(["I can hardly pay for my flat.", *answers]))
-closeness = [torch.cosine_similarity(flat, other, dim=0).item() for other in others]
+housing, *others = torch.tensor(encoder(["Housing is too expensive.", *answers]))
+closeness = [torch.cosine_similarity(housing, other, dim=0).item() for other in others]
 pd.Series(closeness, index=answers).round(2).sort_values(ascending=False)
 
 # %% [markdown]
-# *What we see.* The answers, sorted by closeness to "I can hardly pay for my flat." The first shares no word with it.
+# *What we see.* The answers, sorted by closeness to "Housing is too expensive." The first shares no word with it.
 #
 # A model reads a limited length, this one 512 tokens, some 380 words. The pipeline cuts what is longer and says so.
 # Open answers fit; speeches do not.
@@ -231,7 +231,7 @@ heatmap = outputs.attentions[3][0, 1]
 plots.attention(heatmap, tokens, "Layer 4, head 2")
 
 # %% [markdown]
-# *What we see.* One state before the first layer and one after each; for each layer one map a head. A row shows where
+# *What we see.* One state before the first layer and one after each; one map per layer and head. A row shows where
 # its token looks, and sums to 1. Maps show where information *may* flow, not why the model decided: **attention is
 # not an explanation**.
 #

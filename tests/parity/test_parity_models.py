@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import CONFIGS, TASKS, batch, labels_for, same, shake
+from pairs import CONFIGS, TASKS, batch, labels_for, same, shake
 from safetensors import safe_open
 
 import course
@@ -157,7 +157,7 @@ def test_forms_in_which_transformers_saves(make, kind, settings, tmp_path):
 
 def test_checkpoints_with_other_heads(make, tmp_path):
     """bert-base-uncased on the Hub is a BertForPreTraining: two heads, of which a model here has one or none."""
-    config = transformers.BertConfig(**{k: v for k, v in CONFIGS["bert"][0].items()})
+    config = transformers.BertConfig(**CONFIGS["bert"][0])
     theirs = transformers.BertForPreTraining(config).eval()
     shake(theirs)
     theirs.save_pretrained(tmp_path)

@@ -1,10 +1,11 @@
 """Both engines of our WordPiece against transformers' two, with the vocabularies of real checkpoints."""
 
 import json
+import unicodedata
 from itertools import islice
 
 import pytest
-from conftest import SHARED
+from pairs import SHARED
 
 import course
 
@@ -53,14 +54,23 @@ def four(request):
     return made
 
 
+def compose(text):
+    """Without invisible characters, accents composed."""
+    seen = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cf"))
+    return unicodedata.normalize("NFC", seen)
+
+
 def first_difference(texts, ours, theirs):
     return next((f"{text!r}: {a} != {b}" for text, a, b in zip(texts, ours, theirs, strict=True) if a != b), None)
 
 
 def test_ids_of_all_engines(four, texts):
-    fast, slow, their_fast, their_slow = (tokenizer(texts, verbose=False)["input_ids"] for tokenizer in four)
+    fast, slow, their_fast = (tokenizer(texts, verbose=False)["input_ids"] for tokenizer in four[:3])
     assert first_difference(texts, fast, their_fast) is None
     assert first_difference(texts, slow, their_fast) is None
+    # their two engines disagree about accents written as characters of their own: the slow one composes them first
+    composed = [compose(text) for text in texts]
+    slow, their_slow = (tokenizer(composed, verbose=False)["input_ids"] for tokenizer in (four[1], four[3]))
     assert first_difference(texts, slow, their_slow) is None
 
 
@@ -182,20 +192,19 @@ def test_added_tokens(four, kind):
     fast, slow, theirs = (type(one)(vocab_file=four[3].vocab_file, do_lower_case=four[0].do_lower_case) for one in four[:3])
     for tokenizer in (fast, slow, theirs):
         added = tokenizer.add_tokens([transformers.AddedToken(**settings)], special_tokens=settings.get("special", False))
-        assert added == (settings["content"] not in known)
+        # their Rust engine counts a word that the vocabulary had already
+        assert added == (settings["content"] not in known) or tokenizer is theirs
     wanted = theirs(AROUND, return_offsets_mapping=True)
     for tokenizer in (fast, slow):
         found = tokenizer(AROUND, return_offsets_mapping=True)
-        for number, text in enumerate(AROUND):
-            assert found.tokens(number) == wanted.tokens(number), (type(tokenizer).__name__, text)
-        assert found["input_ids"] == wanted["input_ids"]
-        assert found["offset_mapping"] == wanted["offset_mapping"]
+        assert first_difference(AROUND, found["input_ids"], wanted["input_ids"]) is None
+        assert first_difference(AROUND, found["offset_mapping"], wanted["offset_mapping"]) is None
         assert [tokenizer.decode(ids) for ids in found["input_ids"]] == [theirs.decode(ids) for ids in wanted["input_ids"]]
 
 
 def test_files_go_both_ways(four, texts, tmp_path):
     fast, _, theirs, _ = four
-    some = texts[:200]
+    some = [compose(text) for text in texts[:200]]
     for maker, folder in ((fast, "ours"), (theirs, "theirs")):
         maker.save_pretrained(tmp_path / folder)
         wanted = maker(some, verbose=False)["input_ids"]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from course import checks
+from course import BatchEncoding, checks
 
 TEXTS = ["fine", "awful", "so so", "great", "odd"]
 MODEL = ["POSITIVE", "NEGATIVE", "POSITIVE", "POSITIVE", "NEGATIVE"]
@@ -15,8 +15,18 @@ RESULTS = pd.DataFrame({"label": MODEL}, index=TEXTS)
 
 # "fine" is the surest, "odd" the least sure; probabilities are softmax((0, x))
 LOGITS = {"fine": 3.0, "awful": -2.0, "so so": 0.9, "great": 2.0, "odd": -0.2}
-CLASSIFIER = SimpleNamespace(model=lambda text: SimpleNamespace(logits=torch.tensor([[0.0, LOGITS[text]]])),
-                             tokenizer=lambda text, return_tensors: {"text": text})
+
+
+class Classifier:
+    device = "cpu"
+
+    def __call__(self, text):
+        return SimpleNamespace(logits=torch.tensor([[0.0, LOGITS[text]]]))
+
+
+def tokenizer(text, return_tensors):
+    return BatchEncoding({"text": text})
+
 
 # the row of "b" looks at "d"; the column of "b" is looked at most by "c"
 HEATMAP = torch.tensor([[.7, .1, .1, .1], [.1, .1, .2, .6], [.1, .7, .1, .1], [.3, .3, .2, .2]])
@@ -35,12 +45,12 @@ class FillMask:
         mask_token_id = 2
 
         def __call__(self, text, return_tensors):
-            return {"input_ids": torch.tensor([[0, 2, 1]])}
+            return BatchEncoding({"input_ids": torch.tensor([[0, 2, 1]])})
 
         def convert_ids_to_tokens(self, ids):
             return [WORDS[number] for number in ids]
 
-    tokenizer = Tokenizer()
+    tokenizer, device = Tokenizer(), "cpu"
     scores = torch.softmax(torch.tensor([-99.0] * 3 + [-n / 10 for n in range(3, len(WORDS))]), 0).tolist()
 
     def model(self, input_ids):
@@ -74,7 +84,7 @@ CASES = {
          ((lambda text, word: 0.5,), "To which of the guesses"), ((lambda text, word: ...,), "not done yet"),
          ((lambda text: 1.0,), "TypeError"), ((lambda text, word: None,), "one number")]),
     checks.least_sure: (
-        (TEXTS, CLASSIFIER.model, CLASSIFIER.tokenizer), ("odd",),
+        (TEXTS, Classifier(), tokenizer), ("odd",),
         [(("fine",), "most sure"), (("so so",), "less sure"), ((4,), "which answer stands there"),
          (("Odd",), "word for word"), ((torch.tensor(4),), "which answer stands there"), ((None,), "word for word")]),
     checks.favourite_token: (

@@ -1,0 +1,358 @@
+"""Unigram, the tokenizer of T5 and XLNet (Kudo 2018, https://arxiv.org/abs/1804.10959; as in the program SentencePiece).
+
+What it adds to bpe.py:
+- a word is neither looked up from the left nor merged: of all ways to cut it into pieces the most probable one is taken
+- each piece has a score, the logarithm of how often it occurs; the score of a cut is the sum of its pieces' scores
+- the blank before a word is a letter of its own, ▁, so pieces alone say where the blanks were
+- before all this a table that is stored with the pieces unifies the spelling: ﬁ -> fi, ½ -> 1/2, full-width letters
+
+    scores: ▁un -7 · ▁ -2 · un -8 · happi -10 · happy -9 · ness -6 · i -5 · hap -11 · p -7
+    "unhappiness"  ->  ▁unhappiness  ->  ▁un happi ness (-23), better than ▁un hap p i ness (-36) and ▁ un happi ness (-26)
+
+A letter that no piece covers is <unk>; several in a row are one.
+"""
+
+import base64
+import functools
+import logging
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tokenizers import AddedToken, NormalizedString, PreTokenizedString, Regex, normalizers
+
+from course import hub
+from course.tokenizers.base import PreTrainedTokenizer, Span
+
+log = logging.getLogger(__name__)
+NORMAL, UNKNOWN, CONTROL, USER, BYTE = 1, 2, 3, 4, 6      # the kinds of pieces in a SentencePiece file
+UNKNOWN_PENALTY = 10                                      # how much less than the rarest piece an unknown letter is worth
+HINDERED = 100                                            # so much less is a piece worth that a tokenizer.json should avoid
+WHITE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+Piece = tuple[str, float, int]                            # the letters, the score, the kind
+
+
+class UnigramTokenizer(PreTrainedTokenizer):
+    """What T5 and XLNet share: the pieces with their scores, and the search for the best cut."""
+
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "spiece.model"}
+    special: ClassVar[dict[str, Any]] = {}
+    word = re.compile(r"[\S\x1c-\x1f]+")                 # what is cut on its own; the blank in front counts as ▁
+
+    def __init__(self, vocab_file: str | os.PathLike | None = None, pieces: list[Piece] | None = None,
+                 charsmap: bytes = b"", **kwargs: Any):
+        self.file = None                                  # the SentencePiece file as it was, for saving
+        if pieces is None:
+            if vocab_file is None:
+                raise TypeError(f"{type(self).__name__} needs vocab_file=…, a SentencePiece file; "
+                                f"for a checkpoint use {type(self).__name__}.from_pretrained(name)")
+            pieces, charsmap = read_sentencepiece(Path(vocab_file))
+            self.file = Path(vocab_file).read_bytes()
+        pieces = pieces + self.beside(pieces)
+        if len({piece for piece, *_ in pieces}) < len(pieces):
+            twice = next(piece for number, (piece, *_) in enumerate(pieces) if piece in [p for p, *_ in pieces[:number]])
+            raise ValueError(f"the vocabulary has the piece {twice!r} twice; is the file damaged?")
+        if not any(kind == UNKNOWN for *_, kind in pieces):
+            raise ValueError("the vocabulary has no piece for unknown letters (kind 2, mostly <unk>); is the file damaged?")
+        self.known, self.charsmap = pieces, charsmap
+        try:
+            table = [normalizers.Precompiled(charsmap)] if charsmap else []
+        except Exception:                                 # the Rust library raises nothing more particular
+            raise ValueError("the spelling table (precompiled_charsmap) of the vocabulary cannot be read; "
+                             "is the file damaged?") from None
+        self.normalizer = normalizers.Sequence(self.steps(table))
+        best = max((score for _, score, kind in pieces if kind == NORMAL), default=0.0)
+        # pieces that the training was told to keep whole have no score; SentencePiece gives them this one
+        self.scores = [(piece, len(piece.encode()) * best - 0.1 if kind == USER else score) for piece, score, kind in pieces]
+        self.unknown_score = min(score for _, score in self.scores) - UNKNOWN_PENALTY
+        self.unk_id = next(number for number, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN)
+        self.has_bytes = any(kind == BYTE for *_, kind in pieces)
+        self._words: dict[str, list[tuple[str, int, int]]] = {}
+        super().__init__({piece: number for number, (piece, *_) in enumerate(pieces)}, **(self.special | kwargs))
+        # control tokens are in the vocabulary too, but no text may spell them
+        special = set(self.all_special_tokens)
+        self.usable = {piece: score for (piece, score), (*_, kind) in zip(self.scores, pieces, strict=True)
+                       if kind in (NORMAL, USER) and piece not in special}
+        self.longest = max(map(len, self.usable), default=0)
+
+    def beside(self, pieces: list[Piece]) -> list[Piece]:
+        """Pieces that the class adds to those of the file."""
+        return []
+
+    def steps(self, table: list[Any]) -> list[Any]:
+        """How the spelling of a text is unified; `table` is the step that the file prescribes."""
+        return table
+
+    def fold(self, char: str) -> str:
+        return " " if char.isspace() else self.normalizer.normalize_str(char)
+
+    def tokens_of(self, text: str) -> list[str]:
+        return [piece for word in self.word.findall(self.normalizer.normalize_str(text))
+                for piece, _, _ in self.split_word("▁" + word.lstrip(" "))]
+
+    def spans_of(self, text: str) -> list[Span]:
+        letters = PreTokenizedString(text)
+        letters.normalize(self.normalizer.normalize)
+        letters.split(split_letters)
+        found = [(letter, place) for letter, place, _ in letters.get_splits("original", "char")]
+        spans: list[Span] = []
+        for number, word in enumerate(self.word.finditer("".join(letter for letter, _ in found))):
+            blank = word[0].startswith(" ")
+            places = [place for _, place in found[word.start():word.end()]]
+            places = places if blank else places[:1] + places         # ▁ stands where the blank, or the first letter, stood
+            for _, start, end in self.split_word("▁" + word[0].lstrip(" ")):
+                spans.append((places[start][0], places[end - 1][1], number))
+        return spans
+
+    def split_word(self, word: str) -> list[tuple[str, int, int]]:
+        """'▁unhappiness' -> [('▁un', 0, 3), ('happi', 3, 8), ('ness', 8, 12)]; each word is worked out once."""
+        if word not in self._words:
+            if len(self._words) >= 100_000:               # a bound, for streams of millions of texts
+                self._words.clear()
+            self._words[word] = self.named(word, self.best_cut(word))
+        return self._words[word]
+
+    def best_cut(self, word: str) -> list[tuple[int, int]]:
+        """Where to cut (Viterbi 1967): for each place the best way to get there, built on the best ways to places before."""
+        best: list[tuple[float, int] | None] = [(0.0, 0), *[None] * len(word)]        # (score, where the last piece starts)
+        for start in range(len(word)):
+            score_here = best[start][0]
+            for end in range(start + 1, min(start + self.longest, len(word)) + 1):
+                score = self.usable.get(word[start:end], None if end > start + 1 else self.unknown_score)
+                if score is not None and (best[end] is None or score_here + score > best[end][0]):
+                    best[end] = (score_here + score, start)
+        cuts, end = [], len(word)
+        while end:
+            cuts.append((best[end][1], end))
+            end = best[end][1]
+        return cuts[::-1]
+
+    def named(self, word: str, cuts: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
+        """The pieces by name: unknown letters in a row become one <unk>, or their bytes where the vocabulary has these."""
+        found: list[tuple[str, int, int]] = []
+        for start, end in cuts:
+            piece = word[start:end]
+            if piece in self.usable:
+                found.append((piece, start, end))
+            elif found and found[-1][0] == self.unk_token:
+                found[-1] = (self.unk_token, found[-1][1], end)
+            else:
+                found.append((self.unk_token, start, end))
+        if self.has_bytes:
+            found = [(name, start, end) for piece, start, end in found
+                     for name in ([f"<0x{byte:02X}>" for byte in word[start:end].encode()] if piece == self.unk_token
+                                  else [piece])]
+        return found
+
+    @staticmethod
+    def cuts_again(piece: str) -> bool:
+        """Whether `named` cuts this piece further."""
+        return False
+
+    def join(self, tokens: list[str]) -> str:
+        """Pieces -> text; the ▁ of the first piece was put there, it is no blank."""
+        if tokens:
+            tokens = [tokens[0].replace("▁", ""), *tokens[1:]]
+        if not self.has_bytes:
+            return "".join(tokens).replace("▁", " ")
+        text, pending = "", bytearray()
+        for token in [*tokens, ""]:
+            if byte := re.fullmatch(r"<0x([0-9A-F]{2})>", token):
+                pending.append(int(byte[1], 16))
+            else:
+                text += pending.decode("utf-8", errors="replace") + token.replace("▁", " ")
+                pending.clear()
+        return text
+
+    @classmethod
+    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        for file in ("spiece.model", "tokenizer.model"):
+            if path := hub.find_file(name, file, required=False, **options):
+                return {"vocab_file": path}
+        path = hub.find_file(name, "tokenizer.json", required=False, **options)
+        if path is None:
+            hub.find_file(name, "spiece.model", **options)      # raises with the reason
+        content = hub.read_json(path)  # type: ignore[arg-type]
+        model = content.get("model") or {}
+        if not isinstance(model.get("vocab"), list):
+            raise ValueError(f"{path} holds a {model.get('type')} tokenizer, {cls.__name__} reads Unigram: use AutoTokenizer")
+        kinds = {token["content"]: CONTROL if token["special"] else USER for token in content.get("added_tokens", [])}
+        pieces: list[Piece] = []
+        for number, (piece, score) in enumerate(model["vocab"]):
+            score += HINDERED if cls.cuts_again(piece) and score < -HINDERED else 0
+            kind = UNKNOWN if number == model.get("unk_id") else kinds.get(piece, NORMAL)
+            is_byte = model.get("byte_fallback") and re.fullmatch(r"<0x[0-9A-F]{2}>", piece)
+            pieces.append((piece, score, BYTE if is_byte else kind))
+        normalizer = content.get("normalizer") or {}
+        steps = normalizer.get("normalizers", [normalizer])
+        table = next((step["precompiled_charsmap"] for step in steps if step.get("type") == "Precompiled"), "")
+        return {"pieces": pieces, "charsmap": base64.b64decode(table or "")}
+
+    def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
+        path = Path(folder) / f"{filename_prefix + '-' if filename_prefix else ''}spiece.model"
+        path.write_bytes(self.file or write_sentencepiece(self.known, self.charsmap))
+        return (str(path),)
+
+
+class T5Tokenizer(UnigramTokenizer):
+    """text </s>, or first </s> second </s>. <extra_id_0>, <extra_id_1> … stand for words left out."""
+
+    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    special: ClassVar[dict[str, Any]] = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    single, pair = "A:0 eos:0", "A:0 eos:0 B:0 eos:0"
+
+    def __init__(self, vocab_file: str | os.PathLike | None = None, pieces: list[Piece] | None = None,
+                 charsmap: bytes = b"", extra_ids: int = 100,
+                 additional_special_tokens: Iterable[str | AddedToken] | None = None, **kwargs: Any):
+        self.extra = [f"<extra_id_{number}>" for number in range(extra_ids)]
+        given = list(additional_special_tokens or [])
+        names = {str(getattr(token, "content", token)) for token in given}
+        super().__init__(vocab_file, pieces, charsmap, **kwargs,
+                         additional_special_tokens=given + [token for token in self.extra if token not in names])
+        self.init_kwargs["extra_ids"] = extra_ids
+        if kwargs.get("legacy") is False:
+            log.warning("this tokenizer was saved with legacy=False; course always begins a piece of text after a special "
+                        "token with ▁, so ids there may differ from those that the model was trained with")
+
+    def beside(self, pieces: list[Piece]) -> list[Piece]:
+        have = {piece for piece, *_ in pieces}
+        return [(token, 0.0, CONTROL) for token in reversed(self.extra) if token not in have]
+
+
+class XLNetTokenizer(UnigramTokenizer):
+    """text <sep> <cls>, or first <sep> second <sep> <cls>; <cls> is last and has a token type of its own, 2, padding 3.
+    Shorter texts are padded on the left."""
+
+    special: ClassVar[dict[str, Any]] = {
+        "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "sep_token": "<sep>", "pad_token": "<pad>",
+        "cls_token": "<cls>", "mask_token": AddedToken("<mask>", lstrip=True, special=True, normalized=False),
+        "additional_special_tokens": ["<eop>", "<eod>"], "padding_side": "left"}
+    single, pair = "A:0 sep:0 cls:2", "A:0 sep:0 B:1 sep:1 cls:2"
+    pad_token_type_id = 3
+    word = re.compile(r" ?[^ ]+")
+
+    def __init__(self, vocab_file: str | os.PathLike | None = None, pieces: list[Piece] | None = None,
+                 charsmap: bytes = b"", do_lower_case: bool = False, remove_space: bool = True, keep_accents: bool = False,
+                 **kwargs: Any):
+        self.do_lower_case, self.remove_space, self.keep_accents = do_lower_case, remove_space, keep_accents
+        super().__init__(vocab_file, pieces, charsmap, **kwargs)
+        self.init_kwargs |= {"do_lower_case": do_lower_case, "remove_space": remove_space, "keep_accents": keep_accents}
+
+    def steps(self, table: list[Any]) -> list[Any]:
+        found: list[Any] = [normalizers.Replace(Regex(f"[{WHITE}]+"), " ")] if self.remove_space else []
+        found += [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+        if not self.keep_accents:
+            found += [normalizers.NFKD(), normalizers.Replace(Regex(accents()), "")]
+        if self.do_lower_case:
+            found.append(normalizers.Lowercase())
+        return [*found, *table, normalizers.Replace(Regex(" {2,}"), " ")]
+
+    def named(self, word: str, cuts: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
+        """A comma after a number is a piece of its own: '▁2010,' -> '▁2010' ','."""
+        found: list[tuple[str, int, int]] = []
+        for piece, start, end in super().named(word, cuts):
+            if not self.cuts_again(piece):
+                found.append((piece, start, end))
+                continue
+            inner = "▁" + piece[:-1].replace("▁", "")
+            shift = start - (not piece.startswith("▁"))
+            for name, a, b in super().named(inner, self.best_cut(inner)):
+                if shift < start and a == 0:              # the ▁ was only lent to cut the number
+                    name, a = (name[1:] if name[1:] in self.usable else self.unk_token), 1
+                if b > a:
+                    found.append((name, shift + a, shift + b))
+            found.append((piece[-1], end - 1, end))
+        return found
+
+    @staticmethod
+    def cuts_again(piece: str) -> bool:
+        return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
+
+    def join(self, tokens: list[str]) -> str:
+        """Pieces -> text, without blanks at the ends and around special tokens."""
+        text, pending = "", ""
+        for token in [*tokens, ""]:
+            if token and token not in self.added:
+                pending += token
+            else:
+                text, pending = text + pending.replace("▁", " ").strip() + token, ""
+        return text
+
+
+def split_letters(_: int, text: NormalizedString) -> list[NormalizedString]:
+    return [text[place] for place in range(len(text.normalized))]
+
+
+@functools.cache
+def accents() -> str:
+    """A pattern for the signs that combine with the letter before them."""
+    return f"[{''.join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code)))}]"
+
+
+# -- SentencePiece files: a protobuf message, of which only these fields matter here ---------------------------------------
+# message -> {field: (number, type, default)}; https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
+
+MESSAGES: dict[str, dict[str, tuple[int, str, str]]] = {
+    "Piece": {"piece": (1, "STRING", ""), "score": (2, "FLOAT", ""), "kind": (3, "INT32", str(NORMAL))},
+    "Training": {"model_type": (3, "INT32", "1"), "byte_fallback": (35, "BOOL", ""), "unk_id": (40, "INT32", "0"),
+                 "bos_id": (41, "INT32", "1"), "eos_id": (42, "INT32", "2"), "pad_id": (43, "INT32", "-1")},
+    "Normalizing": {"name": (1, "STRING", ""), "precompiled_charsmap": (2, "BYTES", "")},
+    "Model": {"pieces": (1, "Piece", ""), "training": (2, "Training", ""), "normalizing": (3, "Normalizing", "")},
+}
+
+
+@functools.cache
+def message() -> Any:
+    """The class of the message, made by protobuf from the table above."""
+    try:
+        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    except ImportError:
+        raise ImportError("SentencePiece files (spiece.model, tokenizer.model) are read with the package protobuf, which is "
+                          "not installed: pip install protobuf. A checkpoint with a tokenizer.json does without") from None
+    file = descriptor_pb2.FileDescriptorProto(name="course/sentencepiece.proto", package="course", syntax="proto2")
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for message_name, fields in MESSAGES.items():
+        made = file.message_type.add(name=message_name)
+        for name, (number, kind, default) in fields.items():
+            field = made.field.add(name=name, number=number, label=kinds.LABEL_OPTIONAL)
+            if kind in MESSAGES:
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".course.{kind}"
+            else:
+                field.type = kinds.Type.Value(f"TYPE_{kind}")
+            if name == "pieces":
+                field.label = kinds.LABEL_REPEATED
+            if default:
+                field.default_value = default
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("course.Model"))
+
+
+def read_sentencepiece(path: Path) -> tuple[list[Piece], bytes]:
+    """The pieces of a SentencePiece file and its spelling table. ValueError when it is damaged or no Unigram model."""
+    kind = message()
+    try:
+        model = kind.FromString(path.read_bytes())
+        pieces = [(piece.piece, piece.score, piece.kind) for piece in model.pieces]
+    except Exception:                                     # protobuf's DecodeError, whose place differs by version
+        raise ValueError(f"{path} is not a SentencePiece file; is it damaged?") from None
+    if not pieces or model.training.model_type != 1:
+        what = f"a model of type {model.training.model_type}" if pieces else "no pieces"
+        raise ValueError(f"{path} holds {what}; Unigram models have type 1")
+    return pieces, model.normalizing.precompiled_charsmap
+
+
+def write_sentencepiece(pieces: list[Piece], charsmap: bytes) -> bytes:
+    model = message()()
+    names = [piece for piece, *_ in pieces]
+    for piece, score, kind in pieces:
+        if not re.fullmatch(r"<extra_id_\d+>", piece):    # T5's own; they are not part of the file
+            model.pieces.add(piece=piece, score=score, kind=kind)
+    model.training.byte_fallback = any(kind == BYTE for *_, kind in pieces)
+    for role, name in (("unk_id", "<unk>"), ("bos_id", "<s>"), ("eos_id", "</s>"), ("pad_id", "<pad>")):
+        setattr(model.training, role, names.index(name) if name in names else -1)
+    model.normalizing.precompiled_charsmap = charsmap
+    return model.SerializeToString()

@@ -1,0 +1,151 @@
+"""Settings: other names for one thing, labels, mistakes, files of all years."""
+
+import json
+
+import pytest
+import tiny
+from tiny import config
+
+import course
+from course import AutoConfig, BertConfig, BertModel, DistilBertConfig
+
+
+def write(folder, **settings):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+def test_both_names_of_a_setting_work():
+    made = DistilBertConfig(hidden_size=96, num_attention_heads=8)
+    assert (made.dim, made.n_heads) == (96, 8)
+    made.num_hidden_layers = 2
+    assert made.n_layers == 2 and made.hidden_size == made.dim
+    assert "hidden_size" not in made.to_dict() and made.to_dict()["dim"] == 96
+
+
+def test_number_of_labels_and_their_names_go_together():
+    assert BertConfig().id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    made = BertConfig(num_labels=3)
+    assert made.num_labels == 3 and made.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+    made = BertConfig(id2label={0: "AGAINST", 1: "FOR"})
+    assert made.num_labels == 2 and made.label2id == {"AGAINST": 0, "FOR": 1}
+    made.num_labels = 2
+    assert made.id2label == {0: "AGAINST", 1: "FOR"}, "setting the same number keeps the names"
+    made.num_labels = 4
+    assert list(made.id2label) == [0, 1, 2, 3]
+    assert BertConfig(label2id={"no": 0, "yes": 1}).id2label == {0: "no", 1: "yes"}
+
+
+def test_overriding_labels_of_a_file(tmp_path):
+    write(tmp_path, model_type="bert", id2label={"0": "NEG", "1": "POS"}, label2id={"NEG": 0, "POS": 1})
+    load = BertConfig.from_pretrained
+    assert load(tmp_path).id2label == {0: "NEG", 1: "POS"}
+    assert load(tmp_path, num_labels=2).id2label == {0: "NEG", 1: "POS"}
+    assert load(tmp_path, num_labels=10).label2id["LABEL_9"] == 9
+    swapped = load(tmp_path, id2label={0: "POS", 1: "NEG"})
+    assert swapped.label2id == {"POS": 0, "NEG": 1}, "the file's other direction is out of date then"
+    assert load(tmp_path, label2id={"a": 0, "b": 1, "c": 2}).id2label == {0: "a", 1: "b", 2: "c"}
+    with pytest.raises(ValueError, match="contradict"):
+        load(tmp_path, num_labels=4, id2label={0: "a", 1: "b"})
+
+
+def test_unknown_settings_are_refused_with_a_suggestion(tmp_path):
+    with pytest.raises(TypeError, match=r"BertConfig has no setting 'num_label'. Did you mean num_labels"):
+        BertConfig(num_label=3)
+    with pytest.raises(TypeError, match="hidden_size"):
+        BertConfig(hiden_size=3)
+    with pytest.raises(TypeError, match="It has: .*hidden_size"):
+        BertConfig(xyz=1)
+    write(tmp_path, model_type="bert")
+    with pytest.raises(TypeError, match="Did you mean output_attentions"):
+        AutoConfig.from_pretrained(tmp_path, output_attention=True)
+    made, unused = BertConfig.from_pretrained(tmp_path, return_unused_kwargs=True, num_labels=3, colour="blue")
+    assert made.num_labels == 3 and unused == {"colour": "blue"}
+
+
+def test_what_a_file_says_beyond_the_known_settings_is_kept(tmp_path):
+    write(tmp_path / "a", model_type="bert", task_specific_params={"x": 1}, gradient_checkpointing=False, check=1, to_dict=None)
+    made = AutoConfig.from_pretrained(tmp_path / "a")
+    assert made.task_specific_params == {"x": 1}
+    made.save_pretrained(tmp_path / "b")
+    assert json.loads((tmp_path / "b/config.json").read_text())["task_specific_params"] == {"x": 1}
+    assert AutoConfig.from_pretrained(tmp_path / "b") == made
+
+
+def test_files_of_2019_and_2020(tmp_path):
+    old = {"attention_probs_dropout_prob": 0.1, "finetuning_task": None, "hidden_act": "gelu", "hidden_size": 24, "_num_labels": 5,
+           "num_attention_heads": 4, "num_hidden_layers": 1, "output_past": True, "pruned_heads": {}, "torchscript": False,
+           "use_bfloat16": False, "vocab_size": 50, "is_decoder": False}
+    made = AutoConfig.from_pretrained(write(tmp_path / "bert-base-like", **old))
+    assert type(made) is BertConfig and made.num_labels == 5
+    assert type(AutoConfig.from_pretrained(write(tmp_path / "my-distilbert", dim=24, n_heads=2))) is DistilBertConfig
+    with pytest.raises(ValueError, match='Add "model_type": one of .*bert, '):
+        AutoConfig.from_pretrained(write(tmp_path / "mystery", hidden_size=24))
+    assert BertConfig.from_pretrained(tmp_path / "mystery").hidden_size == 24
+
+
+@pytest.mark.parametrize("kind", tiny.SIZES)
+def test_saved_and_loaded_configs_are_equal(kind, tmp_path):
+    made = config(kind, id2label={0: "nö", 1: "да", 2: "好"}, problem_type="multi_label_classification", pad_token_id=None,
+                  output_attentions=True)
+    made.save_pretrained(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert again == made and type(again) is type(made)
+    assert again.pad_token_id is None and again.id2label[2] == "好"
+    assert again != config(kind)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_overrides_win_and_the_config_can_be_passed(tmp_path):
+    tiny.save(tmp_path)
+    made = AutoConfig.from_pretrained(tmp_path, hidden_dropout_prob=0.5, output_hidden_states=True)
+    assert made.hidden_dropout_prob == 0.5
+    model = BertModel.from_pretrained(tmp_path, config=made)
+    assert model.config is made
+    assert model.dropout.p == 0.5
+
+
+def test_the_class_of_another_architecture_says_so(tmp_path):
+    tiny.save(tmp_path, kind="distilbert")
+    for load in (BertConfig.from_pretrained, BertModel.from_pretrained):
+        with pytest.raises(ValueError, match="is a 'distilbert' checkpoint, BertConfig describes 'bert' models. Use AutoConfig"):
+            load(tmp_path)
+    with pytest.raises(TypeError, match="BertModel needs a BertConfig, got DistilBertConfig"):
+        BertModel(DistilBertConfig())
+    with pytest.raises(ValueError, match="no architecture 'gpt9'"):
+        AutoConfig.for_model("gpt9")
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"hidden_size": 10**9}, "hidden_size must be a whole number from 1 to 100,000, got 1000000000"),
+    ({"num_hidden_layers": 10**6}, "num_hidden_layers must be"), ({"vocab_size": 0}, "vocab_size must be"),
+    ({"hidden_size": "768"}, "hidden_size must be a whole number, got '768'"), ({"hidden_size": 24.0}, "a whole number, got 24.0"),
+    ({"hidden_size": True}, "a whole number, got True"), ({"num_attention_heads": 7}, "cannot be divided among 7 heads"),
+    ({"hidden_size": 10**5, "num_attention_heads": 10, "num_hidden_layers": 1000}, r"describes a model of about \de\+1\d weights"),
+    ({"hidden_size": 10**5, "num_attention_heads": 10, "max_position_embeddings": 10**7}, "TB in float32"),
+    ({"type_vocab_size": 10**12}, "type_vocab_size must be"), ({"type_vocab_size": -1}, "type_vocab_size must be"),
+    ({"hidden_dropout_prob": 7}, "hidden_dropout_prob is the share of numbers"), ({"layer_norm_eps": None}, "a number, got None"),
+    ({"layer_norm_eps": "x"}, "a number, got 'x'"), ({"pad_token_id": 999}, "pad_token_id 999 is no entry"),
+    ({"problem_type": "sentiment"}, "problem_type must be 'regression'"), ({"num_labels": 0}, "num_labels must be"),
+    ({"num_labels": "3"}, "num_labels must be a whole number"), ({"id2label": ["a", "b"]}, "id2label must name the labels"),
+    ({"id2label": {0: "a", 5: "b"}}, "without gaps"), ({"tie_word_embeddings": "no"}, "must be true or false"),
+])
+def test_values_that_no_model_can_have(settings, message, tmp_path):
+    known = {"vocab_size": 90, "hidden_size": 24, "num_attention_heads": 4}
+    with pytest.raises(ValueError, match=message):
+        BertConfig(**(known | settings))
+    with pytest.raises(ValueError, match=message):
+        AutoConfig.from_pretrained(write(tmp_path, model_type="bert", **(known | settings)))
+
+
+def test_an_unknown_activation_is_named():
+    with pytest.raises(ValueError, match="there is no activation 'gleu'; there are: gelu"):
+        BertModel(config(hidden_act="gleu"))
+
+
+def test_configs_print_as_json():
+    assert '"hidden_size": 24' in repr(config()) and repr(config()).startswith("BertConfig {")
+    with pytest.raises(AttributeError, match="BertConfig has no setting 'hiden_size'"):
+        config().hiden_size  # noqa: B018
+    assert course.AutoConfig.for_model("bert") == BertConfig()
