@@ -308,9 +308,9 @@ class PreTrainedModel(nn.Module):
                     setattr(module, n, p)
         self.tie_weights()
         if missing:
-            new = " and ".join(sorted({self.part(n) for n in missing}))
-            log.warning("%s: %s starts with random weights (%s has none that fit): train the model before you use its "
-                        "predictions.", type(self).__name__, new, source)
+            new = sorted({self.part(n) for n in missing})
+            log.warning("%s: %s %s new, with random weights (%s has none that fit): train the model before you use its "
+                        "predictions.", type(self).__name__, " and ".join(new), "are" if new[1:] else "is", source)
 
     def part(self, name: str) -> str:
         """'bert.layers.0.norm.weight' -> 'layers', 'classifier.bias' -> 'classifier'."""

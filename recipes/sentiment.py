@@ -163,6 +163,7 @@ def wrap(model: nn.Module, r: int, alpha: int) -> dict[str, LoRA]:
             found[hub_name[f"{name}.weight"].removesuffix(".weight")] = lora = LoRA(module, r, alpha)
             setattr(model.get_submodule(parent), child, lora)
     model.base_model.pooler.requires_grad_(True)
+    nn.init.eye_(model.base_model.pooler.weight)  # new: better to hand the [CLS] vector on than to scramble it
     return found
 
 

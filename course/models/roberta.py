@@ -47,6 +47,10 @@ class RobertaModel(BertModel):
 
     config_class = RobertaConfig
 
+    def __init__(self, config: RobertaConfig, add_pooling_layer: bool = True):
+        super().__init__(config, add_pooling_layer)
+        self.positions.padding_idx = config.pad_token_id      # like the padding token, its position is not learned
+
     def count_positions(self, input_ids: Tensor | None, x: Tensor) -> Tensor:
         pad = self.config.pad_token_id
         if input_ids is None:

@@ -129,7 +129,7 @@ class Pipeline:
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         while order:
             texts, tokens = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-            size = batch_size or max(1, min(texts, tokens // len(ids[order[0]])))
+            size = batch_size or max(1, min(texts, tokens // max(1, len(ids[order[0]]))))
             yield order[:size]
             order = order[size:]
 

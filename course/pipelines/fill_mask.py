@@ -74,7 +74,8 @@ class FillMaskPipeline(Pipeline):
         words = [guess["token_str"] for guess in guesses]
         inputs = self.tokenizer(text, truncation=True, max_length=self.limit(self.options))
         place = inputs["input_ids"].index(self.tokenizer.mask_token_id)
-        return [f"print(outputs.logits.shape)  # one score for each of {self.model.config.vocab_size} words at each position",
+        shape = (1, len(inputs["input_ids"]), self.model.config.vocab_size)
+        return [f"print(tuple(outputs.logits.shape))    # {shape}: a score for each word at each position",
                 "", "# 3. Softmax over the vocabulary, at the gap alone",
                 "place = inputs.input_ids[0].tolist().index(tokenizer.mask_token_id)",
                 f"print(place)               # {place}", "scores = outputs.logits[0, place].softmax(-1)", "",

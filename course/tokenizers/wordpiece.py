@@ -151,6 +151,8 @@ class BertTokenizer(PreTrainedTokenizer):
     def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
         path = Path(folder) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
         words = sorted(self.vocab, key=self.vocab.__getitem__)
+        if [self.vocab[word] for word in words] != list(range(len(words))):
+            raise ValueError("vocab.txt gives each piece the number of its line: the vocabulary needs numbers without gaps")
         hub.write_text(path, "".join(f"{word}\n" for word in words))
         return (str(path),)
 

@@ -147,7 +147,7 @@ def probability(text, word):
 
 for profession in ("nurse", "engineer"):
     sentence = f"The {profession} said that [MASK] was tired."
-    print(profession, [round(probability(sentence, word), 3) for word in ("she", "he")])
+    print(profession, *[f"{word} {probability(sentence, word):.2f}" for word in ("she", "he")])
 ### END SOLUTION
 checks.word_probability(probability, unmask)
 

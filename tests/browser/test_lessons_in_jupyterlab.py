@@ -38,7 +38,7 @@ def test_quick_tour_panel_answers_to_typing(open_notebook):
     notebook.page.locator(".widget-html img[alt*='engineer']").wait_for()
     assert "nurse" in before and notebook.complaints == []
     box.fill("No gap here.")
-    notebook.page.get_by_text("Write [MASK] once.").wait_for()
+    notebook.page.locator(".widget-html", has_text="Write [MASK] once.").wait_for()
 
 
 def test_index_leads_to_the_lessons(open_notebook):

@@ -23,6 +23,14 @@ CONFIGS = {
          "max_position_embeddings": 30, "hidden_act": "gelu_new", "num_labels": 3, "attention_probs_dropout_prob": 0.0,
          "chunk_size_feed_forward": 1},
     ],
+    "roberta": [
+        {"vocab_size": 53, "hidden_size": 20, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 37,
+         "max_position_embeddings": 41, "hidden_act": "gelu", "num_labels": 5, "type_vocab_size": 1},
+        {"vocab_size": 97, "hidden_size": 21, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 16,
+         "max_position_embeddings": 33, "hidden_act": "relu", "num_labels": 2, "hidden_dropout_prob": 0.3,
+         "attention_probs_dropout_prob": 0.25, "classifier_dropout": 0.5, "layer_norm_eps": 1e-5, "pad_token_id": 3,
+         "type_vocab_size": 2},
+    ],
     "distilbert": [
         {"vocab_size": 53, "dim": 20, "n_layers": 3, "n_heads": 4, "hidden_dim": 37, "max_position_embeddings": 41,
          "activation": "gelu", "num_labels": 5},

@@ -207,13 +207,14 @@ def test_resized_vocabulary(make, kind, settings):
 def test_default_configs_are_the_same():
     for kind in CONFIGS:
         ours, theirs = course.AutoConfig.for_model(kind).to_dict(), transformers.AutoConfig.for_model(kind).to_dict()
-        differing = {k: (v, theirs.get(k)) for k, v in ours.items() if theirs.get(k) != v}
-        assert differing == {}, kind
+        differing = {name for name, value in ours.items() if theirs.get(name) != value}
+        # ours are those of roberta-base, as both documentations say; theirs are BERT's
+        assert differing == ({"layer_norm_eps", "max_position_embeddings", "type_vocab_size"} if kind == "roberta" else set())
 
 
 def test_fresh_weights_are_spread_alike():
     for kind, many in CONFIGS.items():
-        wide = many[2] | {"vocab_size": 5000, "sinusoidal_pos_embds": True} if kind == "distilbert" else many[2] | {"vocab_size": 5000}
+        wide = many[-1] | {"vocab_size": 5000}
         ours = course.AutoModelForSequenceClassification.from_config(course.AutoConfig.for_model(kind, **wide))
         theirs = dict(transformers.AutoModelForSequenceClassification.from_config(
             transformers.AutoConfig.for_model(kind, **wide)).named_parameters())

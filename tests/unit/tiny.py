@@ -7,10 +7,10 @@ import torch
 import course
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-WORDS = ["the", "good", "bad", "not", "council", "vote", "school", "new", "people", "##s", "##ing", "##er", "is", "was", "un", "happy",
+WORDS = ["the", "good", "bad", "not", "council", "vote", "school", "new", "people", "##ing", "##er", "is", "was", "un", "happy",
          "##happi", "##ness", ".", ",", "!", "?", "'", "-", "中", "é", "1", "2", "##0"]
-VOCAB = {piece: number for number, piece in enumerate(
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS])}
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS]
+VOCAB = {piece: number for number, piece in enumerate(PIECES)}
 SIZES = {
     "bert": {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40},
     "distilbert": {"dim": 24, "n_layers": 2, "n_heads": 4, "hidden_dim": 40},
