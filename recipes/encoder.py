@@ -467,7 +467,11 @@ def write_card(args, scores: dict) -> None:
         guesses = ", ".join(f"{word} {p:.2f}" for word, p in b["top3"])
         rows.append(f"| {b['sentence']} | {guesses} | {'yes' if b['sensible'] else 'no'} |")
     card = (HERE / "encoder_card.md").read_text(encoding="utf-8")
-    (args.out / "README.md").write_text(card.format(**scores, blanks_table="\n".join(rows)), encoding="utf-8")
+    done = scores["training"]
+    between = f"Between rounds the body's weights go {done['back']:.0%} of the way back to the original's. "
+    (args.out / "README.md").write_text(card.format(
+        **scores, blanks_table="\n".join(rows), rounds=" ".join(map(str, done["rounds"])),
+        between=between if len(done["rounds"]) > 1 else ""), encoding="utf-8")
 
 
 # ---------------------------------------------------------------- command line

@@ -9,7 +9,7 @@ the library PEFT: 2 MB instead of 28.
 
 Two stages: product opinions, Reddit comments with an emotion and counterfactual movie reviews (pairs in which a few
 words turn the verdict), then movie sentences; in both, sentences from the small grammar below, which practises
-negation. Settings were chosen on a held-out part of the training data; sst2_dev was used for the report only.
+negation. A part of the movie sentences is held out to choose settings on; sst2_dev is for the report only.
 """
 import argparse
 import csv
@@ -163,7 +163,6 @@ def wrap(model: nn.Module, r: int, alpha: int) -> dict[str, LoRA]:
             found[hub_name[f"{name}.weight"].removesuffix(".weight")] = lora = LoRA(module, r, alpha)
             setattr(model.get_submodule(parent), child, lora)
     model.base_model.pooler.requires_grad_(True)
-    nn.init.eye_(model.base_model.pooler.weight)  # new: better to hand the [CLS] vector on than to scramble it
     return found
 
 

@@ -181,7 +181,7 @@ class PreTrainedTokenizer:
     """Base class of all tokenizers. A subclass says how a text is cut and how special tokens frame it."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
-    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "token_type_ids", "attention_mask")
+    model_input_names: tuple[str, ...] = ("input_ids", "token_type_ids", "attention_mask")
     single: ClassVar[str] = "A:0"                   # template: special tokens by role, A and B the texts, each with its type
     pair: ClassVar[str] = "A:0 B:0"
     pad_token_type_id = 0
@@ -215,6 +215,8 @@ class PreTrainedTokenizer:
                 setattr(self, role, token)
         if additional_special_tokens:
             self.add_special_tokens({"additional_special_tokens": list(additional_special_tokens)})
+        if isinstance(names := kwargs.get("model_input_names"), (list, tuple)):
+            self.model_input_names = tuple(names)    # some checkpoints say so, for models without token types
         self.init_kwargs = kwargs                    # what tokenizer_config.json says besides: kept for saving
 
     # -- how a text is cut: the subclass ---------------------------------------------------------------------------------
@@ -579,21 +581,22 @@ class PreTrainedTokenizer:
             keep, name, size = room - m, "A", n
         elif strategy == "only_second":
             keep, name, size = room - n, "B", m
-        else:
+        elif stride is None:
             return [self._both(a, b, template, room, source)]
+        else:
+            raise ValueError("which of the two texts shall move through the windows? With return_overflowing_tokens=True a "
+                             "pair needs truncation='only_second' (or 'only_first')")
         if keep < 1:
             raise ValueError(f"truncation={strategy!r} cannot make this pair fit into max_length={limit}: the other text "
                              f"alone has {n if name == 'B' else m} tokens. Use truncation='longest_first'")
         if stride is not None and stride >= keep:
             raise ValueError(f"stride={stride} must be smaller than the {keep} tokens that fit into one window")
         rows = []
-        if stride is None:
-            starts = [0 if self.truncation_side == "right" else size - keep]
-        else:
-            starts = list(range(0, max(size - stride, 1), keep - stride))
-        for start in starts:
-            pieces = whole[name][0]
-            parts = whole | {name: (pieces, start, min(start + keep, size))}
+        for offset in [0] if stride is None else range(0, max(size - stride, 1), keep - stride):
+            start, end = offset, min(offset + keep, size)
+            if self.truncation_side == "left":        # counted from the end
+                start, end = size - end, size - start
+            parts = whole | {name: (whole[name][0], start, end)}
             rows.append(Row(template, parts, source, 0 if stride is not None else size - keep))  # type: ignore[arg-type]
         return rows
 

@@ -105,7 +105,7 @@ class BPETokenizer(PreTrainedTokenizer):
 class OpenAIGPTTokenizer(BPETokenizer):
     """Cleans and cuts a text into words as uncased BERT does, then BPE; no special tokens around it."""
 
-    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
     cleaner = Cleaner(lower=True, strip_accents=True, chinese=True)
 
     def tokens_of(self, text: str) -> list[str]:

@@ -51,7 +51,7 @@ WORDS = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[A-Za-z]+| ?0+| ?[!']+|\s+(?!\S)|\s+
 class GPT2Tokenizer(BPETokenizer):
     """No special tokens around a text; <|endoftext|> separates texts."""
 
-    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
     special: ClassVar[dict[str, Any]] = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
                                          "unk_token": "<|endoftext|>"}
 

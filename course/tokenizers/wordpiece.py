@@ -160,7 +160,7 @@ class BertTokenizer(PreTrainedTokenizer):
 class DistilBertTokenizer(BertTokenizer):
     """BERT's tokenizer; the model just knows no token types."""
 
-    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
 
 
 def read_vocab(path: Path) -> dict[str, int]:

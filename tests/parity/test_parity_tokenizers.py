@@ -129,9 +129,12 @@ def test_pairs_that_are_cut_and_padded(four, texts, strategy, side):
             tokenizer.truncation_side = tokenizer.padding_side = "right"
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("stride", [0, 5])
-def test_windows_over_long_texts(four, texts, stride):
+def test_windows_over_long_texts(four, texts, stride, side, monkeypatch):
     fast, slow, theirs, _ = four
+    for tokenizer in (fast, slow, theirs):
+        monkeypatch.setattr(tokenizer, "truncation_side", side)
     long, question = sorted(texts, key=len)[-60:], "Who has which rights?"
     options = {"max_length": 32, "stride": stride, "return_overflowing_tokens": True, "return_offsets_mapping": True,
                "padding": True}

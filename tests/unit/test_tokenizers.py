@@ -239,6 +239,11 @@ def test_windows(tokenizer):
     assert two["overflow_to_sample_mapping"] == [0, 1, 1, 1]
     pair = tokenizer("is it good ?", LONG, truncation="only_second", max_length=15, stride=2, return_overflowing_tokens=True)
     assert all(ids[:6] == pair["input_ids"][0][:6] for ids in pair["input_ids"]), "the question stands in every window"
+    with pytest.raises(ValueError, match="pair needs truncation='only_second'"):
+        tokenizer(LONG, LONG, truncation=True, max_length=15, return_overflowing_tokens=True)
+    tokenizer.truncation_side = "left"
+    last_first = tokenizer(LONG, truncation=True, max_length=10, stride=3, return_overflowing_tokens=True)["input_ids"]
+    assert last_first[0][1:-1] == whole[-8:] and last_first[1][1:-1] == whole[-13:-5]
 
 
 def test_padding(tokenizer):
@@ -451,6 +456,10 @@ def test_settings_of_other_years(kind, tmp_path):
     assert tokenizer.model_max_length == 33 and tokenizer.unk_token == "[UNK]" and tokenizer.name_or_path == str(tmp_path)
     assert tokenizer.tokenize("newword Good") == ["newword", "[UNK]"]
     assert kind.from_pretrained(tmp_path, do_lower_case=True, model_max_length=5).tokenize("Good") == ["good"], "keywords win"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_input_names": ["input_ids", "attention_mask"]}))
+    (tmp_path / "added_tokens.json").unlink()
+    kind.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
+    assert list(kind.from_pretrained(tmp_path / "again")("good")) == ["input_ids", "attention_mask"], "a model without token types"
 
 
 def test_auto_tokenizer_chooses(folder, tmp_path):
