@@ -112,21 +112,29 @@ def plain(text: str) -> str:
     return re.sub(r"\W+", " ", text.lower()).strip()
 
 
-def read_stages(data: Path, seed: int) -> tuple[list, list, list]:
+def movies(data: Path, seed: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """Movie sentences: those for training, and 800 held out."""
+    found = labelled(data / "sentiment/movie_sentences_train.tsv")
+    random.Random(seed).shuffle(found)
+    return found[800:], found[:800]
+
+
+def read_stages(data: Path, opinions: Path, seed: int) -> tuple[list, list, list]:
     """Training texts of the two stages, and a held-out part of the second."""
     rng = random.Random(seed)
     clear, neutral = reddit(data)
-    movies = labelled(data / "sentiment/movie_sentences_train.tsv")
+    judged, held_out = movies(data, seed)
+    verdict = dict(judged)
+    second_opinions = [(text, (float(chance) + verdict[text]) / 2 if text in verdict else float(chance))
+                       for text, chance in zip(column(opinions, "text"), column(opinions, "chance"), strict=True)]
     reviews = labelled(data / "sentiment/imdb_counterfactual_train.tsv")
     practice = grammar(1500, rng)
     tests = {plain(row["sentence"]) for row in everyday()}
     assert not tests & {plain(text) for text, _ in practice}, "a test sentence is in the practice grammar"
-    rng.shuffle(movies)
-    held_out, movies = movies[:800], movies[800:]
     opinions = labelled(data / "sentiment/pros_cons_train.tsv")
     short = [(text, target) for text, target in reviews if len(text.split()) <= 120]
     first = rng.sample(opinions, 14000) + rng.sample(clear, 8000) + rng.sample(neutral, 1500) + short + practice
-    second = movies + practice + rng.sample(neutral, 600) + rng.sample(clear, 1200)
+    second = second_opinions + practice + rng.sample(neutral, 600) + rng.sample(clear, 1200)
     return first, second, held_out
 
 
@@ -162,7 +170,9 @@ def wrap(model: nn.Module, r: int, alpha: int) -> dict[str, LoRA]:
             parent, _, child = name.rpartition(".")
             found[hub_name[f"{name}.weight"].removesuffix(".weight")] = lora = LoRA(module, r, alpha)
             setattr(model.get_submodule(parent), child, lora)
-    model.base_model.pooler.requires_grad_(True)
+    pooler = model.base_model.pooler.requires_grad_(True)
+    with torch.no_grad():  # it starts by handing on what [CLS] knows
+        nn.init.eye_(pooler.weight)
     return found
 
 
@@ -204,7 +214,7 @@ def gradient(model: nn.Module, learned: dict[str, Tensor], ids: Tensor, soft: Te
 
 
 def train(args) -> None:
-    first, second, held_out = read_stages(args.data, args.seed)
+    first, second, held_out = read_stages(args.data, args.opinions, args.seed)
     torch.manual_seed(args.seed)
     tokenizer = BertTokenizerFast.from_pretrained(str(args.encoder))
     model = BertForSequenceClassification.from_pretrained(str(args.encoder), num_labels=2,
@@ -321,6 +331,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the course's data folder (see recipes/README.md)")
     parser.add_argument("--encoder", type=Path, default=Path("course/pocket/encoder"))
+    parser.add_argument("--opinions", type=Path, default=Path("build/teacher.tsv"), help="made by teacher.py")
     parser.add_argument("--out", type=Path, required=True, help="where the finished adapter goes")
     parser.add_argument("--work", type=Path, default=Path("build/sentiment"), help="checkpoint and log")
     parser.add_argument("--evaluate", action="store_true", help="only score --out and rewrite its model card")
