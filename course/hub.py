@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 POCKET = Path(__file__).parent / "pocket"
+# An installed package has the data sets inside, a checkout beside it (pyproject.toml says so).
+DATASETS = next((p for p in (Path(__file__).with_name("datasets"), Path(__file__).parents[1] / "datasets") if p.is_dir()),
+                Path(__file__).with_name("datasets"))
 OPTIONS = ("cache_dir", "revision", "local_files_only", "token", "force_download", "use_auth_token", "proxies",
            "resume_download", "trust_remote_code")
 CLASSIC = ("bert-base-uncased", "bert-base-cased", "bert-large-uncased", "bert-base-multilingual-cased",
@@ -56,10 +59,16 @@ def pocket_names() -> list[str]:
     return sorted(f"pocket/{path.parent.name}" for path in POCKET.glob("*/config.json"))
 
 
+def dataset_names() -> list[str]:
+    """The data sets that ship with the package."""
+    return sorted(path.stem for path in DATASETS.glob("*.csv"))
+
+
 def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, cache_dir: str | os.PathLike | None = None,
               revision: str | None = None, local_files_only: bool = False, token: str | bool | None = None,
-              force_download: bool = False) -> Path | None:
-    """The path of a checkpoint's file on this computer; None when it does not exist and is not required.
+              force_download: bool = False, repo_type: str = "model") -> Path | None:
+    """The path of a file of a checkpoint (or, repo_type="dataset", of a data set) on this computer; None when it does
+    not exist and is not required.
 
     Raises FileNotFoundError or OSError with the cure when a required file cannot be had.
     """
@@ -78,18 +87,18 @@ def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, 
                                 "nor the name of a model on the Hub, like 'bert-base-uncased' or 'user/model'")
     cache = Path(cache_dir).expanduser() if cache_dir else cache_folder()
     if not force_download:
-        path, known_absent = in_cache(cache, name, filename, revision or "main")
+        path, known_absent = in_cache(cache, name, filename, revision or "main", repo_type)
         if path is not None or (known_absent and not required):
             return path
     if offline() or local_files_only:
         if not required:
             return None
         why = "HF_HUB_OFFLINE is set" if offline() else "local_files_only=True"
-        raise FileNotFoundError(f"{filename} of {name!r} is not on this computer and {why}.{suggestion(name, cache)} "
-                                f"With internet, load it once without that setting, and it stays in {cache}; "
-                                f"or copy the model's folder here and give its path. "
-                                f"Models that need no download: {', '.join(pocket_names())}")
-    return download(name, filename, cache, revision, token, force_download, required)
+        raise FileNotFoundError(f"{filename} of {name!r} is not on this computer and {why}."
+                                f"{suggestion(name, cache, repo_type)} With internet, load it once without that setting, "
+                                f"and it stays in {cache}; or copy the {repo_type}'s folder here and give its path."
+                                f"{no_download(repo_type)}")
+    return download(name, filename, cache, revision, token, force_download, required, repo_type)
 
 
 def in_folder(folder: Path, filename: str, required: bool) -> Path | None:
@@ -103,9 +112,9 @@ def in_folder(folder: Path, filename: str, required: bool) -> Path | None:
                             f"(it holds: {present}). Save there with save_pretrained(folder), or check the path")
 
 
-def in_cache(cache: Path, name: str, filename: str, revision: str) -> tuple[Path | None, bool]:
+def in_cache(cache: Path, name: str, filename: str, revision: str, repo_type: str) -> tuple[Path | None, bool]:
     """(path or None, whether the Hub is known not to have this file), without any request."""
-    repo = cache / ("models--" + name.replace("/", "--"))
+    repo = cache / f"{repo_type}s--{name.replace('/', '--')}"
     ref = repo / "refs" / revision
     commit = ref.read_text().strip() if ref.is_file() else revision
     path = repo / "snapshots" / commit / filename
@@ -113,12 +122,12 @@ def in_cache(cache: Path, name: str, filename: str, revision: str) -> tuple[Path
 
 
 def download(name: str, filename: str, cache: Path, revision: str | None, token: str | bool | None, force: bool,
-             required: bool) -> Path | None:
+             required: bool, repo_type: str) -> Path | None:
     os.environ.setdefault("HF_HUB_DISABLE_SYMLINKS_WARNING", "1")
     import huggingface_hub  # takes a while to import, and most loads never need it
     from huggingface_hub import errors
     endpoint = os.environ.get("HF_ENDPOINT") or None
-    where: dict[str, Any] = {"revision": revision, "endpoint": endpoint}
+    where: dict[str, Any] = {"revision": revision, "endpoint": endpoint, "repo_type": repo_type}
     size = None                                       # known as soon as the Hub says that it has the file
     try:
         # asked first because hf_hub_download tries for half a minute when there is no connection
@@ -137,16 +146,17 @@ def download(name: str, filename: str, cache: Path, revision: str | None, token:
         connected = not isinstance(error, errors.LocalEntryNotFoundError)
         if not required:
             return None
-        raise FileNotFoundError(f"{name!r} on the Hub has no file {filename}." if connected else unreachable(name, cache)) \
-            from None
+        raise FileNotFoundError(f"{name!r} on the Hub has no file {filename}." if connected
+                                else unreachable(name, cache, repo_type)) from None
     except errors.GatedRepoError:
-        raise OSError(f"{name!r} asks for an account: accept its terms at https://huggingface.co/{name}, create a token at "
+        page = name if repo_type == "model" else f"{repo_type}s/{name}"
+        raise OSError(f"{name!r} asks for an account: accept its terms at https://huggingface.co/{page}, create a token at "
                       "https://huggingface.co/settings/tokens and set HF_TOKEN (or pass token=…)") from None
     except errors.RevisionNotFoundError:
         raise FileNotFoundError(f"{name!r} has no revision {revision!r}: give a branch, a tag or a commit") from None
     except errors.RepositoryNotFoundError:
-        raise FileNotFoundError(f"there is no model {name!r} on the Hub (or it is private: set HF_TOKEN)."
-                                f"{suggestion(name, cache)}") from None
+        raise FileNotFoundError(f"there is no {repo_type} {name!r} on the Hub (or it is private: set HF_TOKEN)."
+                                f"{suggestion(name, cache, repo_type)}") from None
     except Exception as error:                        # huggingface_hub 0.x, 1.x and 2.x use different HTTP clients
         clients = ("httpx", "httpcore", "requests", "huggingface_hub", "urllib3")
         if not isinstance(error, OSError) and not type(error).__module__.startswith(clients):
@@ -156,19 +166,25 @@ def download(name: str, filename: str, cache: Path, revision: str | None, token:
             raise OSError(f"the download of {name}/{filename} to {cache} failed, nothing half is kept: {reason}") from None
         if not required:
             return None
-        raise OSError(f"{unreachable(name, cache)} ({reason})") from None
+        raise OSError(f"{unreachable(name, cache, repo_type)} ({reason})") from None
 
 
-def unreachable(name: str, cache: Path) -> str:
-    return (f"{name!r} is not on this computer and the Hub cannot be reached.{suggestion(name, cache)} "
-            f"Check the connection (or HF_ENDPOINT), then try again; downloads are kept in {cache}. "
-            f"Models that need no download: {', '.join(pocket_names())}")
+def unreachable(name: str, cache: Path, repo_type: str) -> str:
+    return (f"{name!r} is not on this computer and the Hub cannot be reached.{suggestion(name, cache, repo_type)} "
+            f"Check the connection (or HF_ENDPOINT), then try again; downloads are kept in {cache}.{no_download(repo_type)}")
 
 
-def suggestion(name: str, cache: Path) -> str:
+def no_download(repo_type: str) -> str:
+    if repo_type == "model":
+        return f" Models that need no download: {', '.join(pocket_names())}"
+    return f" Data sets that need no download: {', '.join(dataset_names())}"
+
+
+def suggestion(name: str, cache: Path, repo_type: str) -> str:
     """' Did you mean …?' with the closest known names, or ''."""
-    cached = [p.name[8:].replace("--", "/") for p in cache.glob("models--*")] if cache.is_dir() else []
-    known = {k.lower(): k for k in [*CLASSIC, *cached, *pocket_names()] if k.lower() != name.lower()}
+    cached = [p.name.split("--", 1)[1].replace("--", "/") for p in cache.glob(f"{repo_type}s--*")] if cache.is_dir() else []
+    ours = [*CLASSIC, *pocket_names()] if repo_type == "model" else dataset_names()
+    known = {k.lower(): k for k in [*cached, *ours] if k.lower() != name.lower()}
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.7)
     return f" Did you mean {' or '.join(repr(known[k]) for k in close)}?" if close else ""
 

@@ -60,7 +60,7 @@ def test_pocket_models_come_before_the_cache(tmp_path, monkeypatch, no_download)
 def test_a_cached_checkpoint_loads_without_any_request(tmp_path, monkeypatch, no_download):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     snapshot = cached(tmp_path / "hub", "someone/tiny")
-    for file in ("model.safetensors.index.json", "pytorch_model.bin", "added_tokens.json"):
+    for file in ("model.safetensors.index.json", "pytorch_model.bin", "added_tokens.json", "chat_template.jinja"):
         (snapshot.parents[1] / ".no_exist" / COMMIT).mkdir(parents=True, exist_ok=True)
         (snapshot.parents[1] / ".no_exist" / COMMIT / file).touch()
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
