@@ -1,4 +1,5 @@
 """Tokenizers: from text to numbers and back.
 
-Read them as a ladder: base.py, wordpiece.py, bpe.py, byte_bpe.py, unigram.py. rust.py is the fast engine of all.
+Read them as a ladder: base.py, words.py, wordpiece.py, bpe.py, byte_bpe.py, unigram.py. rust.py is the fast engine of all,
+training.py learns vocabularies.
 """

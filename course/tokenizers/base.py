@@ -4,177 +4,26 @@
 
 A tokenizer adds one file to this one: how a text is cut (`tokens_of`, and `spans_of` for where each piece stood).
 There are two engines with equal results: that readable Python, and the Rust library `tokenizers` (rust.py).
+What the call returns, and how it still knows its texts, is in encoding.py.
 """
 
 import difflib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from tokenizers import AddedToken
 
 from course import hub
+from course.tokenizers import chat
+from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, to_tensor
 
 log = logging.getLogger(__name__)
 NO_LIMIT = int(1e30)                                # model_max_length when nobody said how much the model reads
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-Span = tuple[int, int, int | None]                  # start and end in the text, number of the word
-
-
-class Pieces:
-    """A text cut into pieces: their ids now, their spans (start, end, word) only when somebody asks."""
-
-    __slots__ = ("_spans", "ids")
-
-    def __init__(self, ids: list[int], spans: Callable[[], list[Span]]):
-        self.ids = ids
-        self._spans: Any = spans
-
-    @property
-    def spans(self) -> list[Span]:
-        if callable(self._spans):
-            self._spans = self._spans()
-        return self._spans
-
-
-class Row:
-    """One row of a batch: which pieces it holds, where the special tokens stand, how much was cut."""
-
-    __slots__ = ("cut", "ids", "layout", "left", "pad_type", "parts", "right", "source")
-
-    def __init__(self, layout: list[tuple[int | str, int]], parts: dict[str, tuple[Pieces, int, int]], source: int, cut: int):
-        self.layout, self.parts, self.source, self.cut = layout, parts, source, cut
-        self.left = self.right = self.pad_type = 0   # padding
-        self.ids: list[int] = []
-        for item, _ in layout:
-            if isinstance(item, int):
-                self.ids.append(item)
-            else:
-                pieces, start, end = parts[item]
-                self.ids += pieces.ids[start:end]
-
-    def column(self, special: Any, part: Callable[[str, int, Span | None], Any], pad: Any, spans: bool = False) -> list:
-        """One value per position: part(name, type, span) for pieces, `special` for special tokens, `pad` for padding."""
-        values = []
-        for item, kind in self.layout:
-            if isinstance(item, int):
-                values.append(kind if special == "type" else special)
-            else:
-                pieces, start, end = self.parts[item]
-                values += [part(item, kind, s) for s in pieces.spans[start:end]] if spans else \
-                    [part(item, kind, None)] * (end - start)
-        return [pad] * self.left + values + [pad] * self.right
-
-    @property
-    def types(self) -> list[int]:
-        return self.column("type", lambda _, kind, __: kind, self.pad_type)
-
-    @property
-    def special(self) -> list[int]:
-        return self.column(1, lambda *_: 0, 1)
-
-    @property
-    def sequences(self) -> list[int | None]:
-        return self.column(None, lambda part, *_: "AB".index(part), None)
-
-    @property
-    def offsets(self) -> list[tuple[int, int]]:
-        return self.column((0, 0), lambda _, __, span: span[:2], (0, 0), spans=True)
-
-    @property
-    def words(self) -> list[int | None]:
-        return self.column(None, lambda _, __, span: span[2], None, spans=True)
-
-
-class BatchEncoding(dict):
-    """What a tokenizer returns: a dict of lists or tensors (`batch["input_ids"]`, `batch.input_ids`) that also knows
-    how tokens, words and characters belong together."""
-
-    def __init__(self, data: dict[str, Any] | None = None, rows: list[Row] | None = None,
-                 tokenizer: "PreTrainedTokenizer | None" = None):
-        super().__init__(data or {})
-        self.rows, self.tokenizer = rows or [], tokenizer
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self:
-            return self[name]
-        raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self)}")
-
-    def __reduce__(self) -> tuple:
-        """A pickled copy (a worker's answer, a cache) holds the numbers alone."""
-        return type(self), (dict(self),)
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return dict(self)
-
-    @property
-    def is_fast(self) -> bool:
-        return bool(self.tokenizer and self.tokenizer.is_fast)
-
-    @property
-    def cut(self) -> list[int]:
-        """How many tokens truncation left out of each row."""
-        return [row.cut for row in self.rows]
-
-    def tokens(self, batch_index: int = 0) -> list[str]:
-        row = self._row(batch_index)
-        pad = self.tokenizer.pad_token_id if self.tokenizer else 0
-        ids = [pad] * row.left + row.ids + [pad] * row.right
-        return self.tokenizer.convert_ids_to_tokens(ids)  # type: ignore[union-attr]
-
-    def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """The number of the word that each token belongs to, None for special tokens."""
-        return self._row(batch_index).words
-
-    words = word_ids
-
-    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """0 for tokens of the first text, 1 for the second, None for special tokens."""
-        return self._row(batch_index).sequences
-
-    def char_to_token(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int | None:
-        """The token that covers a character of the text: char_to_token(char) or char_to_token(row, char)."""
-        index, char = (0, batch_or_char_index) if char_index is None else (batch_or_char_index, char_index)
-        row = self._row(index)
-        for number, ((start, end), sequence) in enumerate(zip(row.offsets, row.sequences, strict=True)):
-            if sequence == sequence_index and start <= char < end:
-                return number
-        return None
-
-    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> tuple[int, int] | None:
-        """(start, end) of a token in the text; None for special tokens."""
-        index, token = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
-        row = self._row(index)
-        return None if row.sequences[token] is None else row.offsets[token]
-
-    def word_to_tokens(self, batch_or_word_index: int, word_index: int | None = None,
-                       sequence_index: int = 0) -> tuple[int, int] | None:
-        """(first, last + 1) of the tokens of a word."""
-        index, word = (0, batch_or_word_index) if word_index is None else (batch_or_word_index, word_index)
-        row = self._row(index)
-        found = [i for i, (w, s) in enumerate(zip(row.words, row.sequences, strict=True)) if (w, s) == (word, sequence_index)]
-        return (found[0], found[-1] + 1) if found else None
-
-    def to(self, device: Any) -> Self:
-        """Moves the tensors to a device; returns the same encoding."""
-        for key, value in self.items():
-            if hasattr(value, "to"):
-                self[key] = value.to(device)
-        return self
-
-    def convert_to_tensors(self, tensor_type: str | None = None) -> Self:
-        for key, value in self.items():
-            self[key] = to_tensor(key, value, tensor_type)
-        return self
-
-    def _row(self, index: int) -> Row:
-        if not self.rows:
-            raise ValueError("this encoding does not know its texts any more: only the direct result of tokenizer(text) does")
-        return self.rows[index]
 
 
 class PreTrainedTokenizer:
@@ -182,16 +31,18 @@ class PreTrainedTokenizer:
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
     model_input_names: tuple[str, ...] = ("input_ids", "token_type_ids", "attention_mask")
-    single: ClassVar[str] = "A:0"                   # template: special tokens by role, A and B the texts, each with its type
-    pair: ClassVar[str] = "A:0 B:0"
+    single = "A:0"                                  # template: special tokens, mostly by role, and the texts, with types
+    pair = "A:0 B:0"
     pad_token_type_id = 0
+    saved_as = ""                                   # the tokenizer_class of files, where it is not the name of this class
     trims_offsets = False                           # whether the span of a piece leaves the blank before it out
     is_fast = False
 
     def __init__(self, vocab: dict[str, int], *, model_max_length: int | None = None, padding_side: str = "right",
                  truncation_side: str = "right", clean_up_tokenization_spaces: bool = True,
                  additional_special_tokens: Sequence[str | AddedToken] | None = None, split_special_tokens: bool = False,
-                 added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "", **kwargs: Any):
+                 added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "",
+                 chat_template: str | dict[str, str] | list[dict[str, str]] | None = None, **kwargs: Any):
         self.vocab = vocab
         if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or model_max_length < 1):
             raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
@@ -203,6 +54,8 @@ class PreTrainedTokenizer:
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
         self.name_or_path = name_or_path
+        named = chat.named_templates(chat_template)
+        self.chat_template = named["default"] if list(named) == ["default"] else named or None
         self.added: dict[str, AddedToken] = {}       # tokens that are found in a text before it is cut
         self.added_ids: dict[str, int] = {}
         self._id_to_token = {number: token for token, number in vocab.items()}
@@ -351,10 +204,11 @@ class PreTrainedTokenizer:
     def pieces(self, texts: Sequence[str] | Sequence[Sequence[str]], split_special: bool, words_given: bool) -> list[Pieces]:
         """Cuts texts (or, with words_given, lists of words) into pieces."""
         found = []
+        added, vocab, unknown = self.added_ids, self.vocab, self.unk_token_id
         for text in texts:
             chunks: Sequence[str] = text if words_given else [text]  # type: ignore[list-item, assignment]
             tokens = [token for chunk in chunks for token in self._cut(chunk, split_special)]
-            found.append(Pieces([self.convert_tokens_to_ids(t) for t in tokens],
+            found.append(Pieces([added[t] if t in added else vocab.get(t, unknown) for t in tokens],
                                 lambda chunks=chunks: self._spans(chunks, split_special, words_given)))
         return found
 
@@ -494,6 +348,49 @@ class PreTrainedTokenizer:
         return ids.tokens() if self.is_fast or add_special_tokens or pair else self._cut(
             clean_unicode(text), bool(options.get("split_special_tokens", self.split_special_tokens)))
 
+    def apply_chat_template(self, conversation: Any, tools: list[dict[str, Any]] | None = None,
+                            documents: list[dict[str, str]] | None = None, chat_template: str | None = None,
+                            add_generation_prompt: bool = False, continue_final_message: bool = False,
+                            tokenize: bool = True, padding: bool | str = False, truncation: bool = False,
+                            max_length: int | None = None, return_tensors: str | None = None, return_dict: bool = False,
+                            tokenizer_kwargs: dict[str, Any] | None = None, **values: Any) -> Any:
+        """A chat, [{"role": "user", "content": "Hello!"}, …], or a list of chats -> ids as the model was trained on them.
+
+        add_generation_prompt: the text ends where the answer begins. continue_final_message: it ends inside the last message.
+        tokenize=False: the text; return_dict=True: a BatchEncoding. chat_template: a Jinja template, or the name of one that
+        the tokenizer has. tools, documents and further keywords are for the template. Raises TypeError or ValueError.
+        """
+        if continue_final_message and add_generation_prompt:
+            raise ValueError("add_generation_prompt=True starts a new message and continue_final_message=True goes on with the "
+                             "last one: choose one of them")
+        if return_dict and not tokenize:
+            raise ValueError("return_dict=True needs tokenize=True: a text alone has no ids and no mask")
+        template = self.get_chat_template(chat_template, tools)
+        chats, several = chat.check_messages(conversation, template)
+        for special in self.all_special_tokens:
+            if any(special in str(message.get("content")) for one in chats for message in one):
+                log.warning("a message holds %r, which the model reads as a mark of the chat itself. Remove it from text "
+                            "that you did not write", special)
+        values = self.special_tokens_map | {"add_generation_prompt": add_generation_prompt, "tools": tools,
+                                            "documents": documents} | values
+        texts = [chat.render(template, one, continue_final_message, **values) for one in chats]
+        if not tokenize:
+            return texts if several else texts[0]
+        found = self(texts if several else texts[0], add_special_tokens=False, padding=padding, truncation=truncation,
+                     max_length=max_length, return_tensors=return_tensors, **(tokenizer_kwargs or {}))
+        return found if return_dict else found["input_ids"]
+
+    def get_chat_template(self, chat_template: str | None = None, tools: list[dict[str, Any]] | None = None) -> str:
+        """The Jinja template that apply_chat_template uses: the one given or named, else the tokenizer's own."""
+        named = chat.named_templates(self.chat_template)
+        wanted = chat_template or ("tool_use" if tools and "tool_use" in named else "default")
+        if wanted in named or "{" in wanted:
+            return named.get(wanted, wanted)
+        cure = f"it has {', '.join(named)}; name one with chat_template=…" if named else \
+            "use an instruction-tuned checkpoint (often called …-Instruct), or pass a Jinja template as chat_template=…"
+        raise ValueError(f"this tokenizer{f' ({self.name_or_path})' * bool(self.name_or_path)} has no chat template"
+                         f"{f' {wanted!r}' * bool(named)}: {cure}")
+
     def _texts(self, text: Any, pair: Any, words_given: bool) -> tuple[list, list | None, bool]:
         """Any allowed input -> (first texts, second texts or None, whether it was a batch)."""
         shape = "a list of words" if words_given else "a text"
@@ -538,11 +435,12 @@ class PreTrainedTokenizer:
         """[(id of a special token or "A" or "B", token type), …]"""
         items: list[tuple[int | str, int]] = []
         for item in (self.pair if pair else self.single).split():
-            role, kind = item.split(":")
-            if role in "AB":
+            role, kind = item.rsplit(":", 1)
+            if role in ("A", "B"):
                 items.append((role, int(kind)))
             elif special:
-                items.append((getattr(self, f"{role}_token_id"), int(kind)))
+                has_role = f"{role}_token" in ROLES
+                items.append((getattr(self, f"{role}_token_id") if has_role else self.convert_tokens_to_ids(role), int(kind)))
         return items
 
     def _truncation(self, truncation: bool | str | None, max_length: int | None, padding: bool | str,
@@ -760,7 +658,9 @@ class PreTrainedTokenizer:
         """The tokenizer of a checkpoint: Hub name, pocket name or local folder; keywords override its settings."""
         options, overrides = hub.split_options(kwargs)
         settings = read_settings(name, **options)
-        return cls(**(cls.read_files(name, **options) | settings | {"name_or_path": str(name)} | overrides))
+        files = cls.read_files(name, **options)
+        settings["added_tokens_decoder"] = files.pop("added_tokens_decoder", {}) | settings["added_tokens_decoder"]
+        return cls(**(files | settings | {"name_or_path": str(name)} | overrides))
 
     @classmethod
     def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
@@ -782,7 +682,11 @@ class PreTrainedTokenizer:
         settings = self.init_kwargs | self.special_tokens_map | {
             "added_tokens_decoder": decoder, "model_max_length": self.model_max_length,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces, "padding_side": self.padding_side,
-            "tokenizer_class": type(self).__name__.removesuffix("Fast")}
+            "tokenizer_class": self.saved_as or type(self).__name__.removesuffix("Fast")}
+        if self.chat_template is not None:
+            settings["chat_template"] = self.chat_template if isinstance(self.chat_template, str) else [
+                {"name": name, "template": template} for name, template in self.chat_template.items()]
+        (folder / "chat_template.jinja").unlink(missing_ok=True)      # of an older checkpoint; it would count more
         for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
             hub.write_json(folder / file, content)
             files.append(str(folder / file))
@@ -802,6 +706,8 @@ def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
         if path := hub.find_file(name, file, required=False, **options):
             settings |= hub.read_json(path)
+    if path := hub.find_file(name, "chat_template.jinja", required=False, **options):
+        settings["chat_template"] = path.read_text(encoding="utf-8")
     for key in ("tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "use_fast", "processor_class",
                 "vocab_file", "vocab", "self"):
         settings.pop(key, None)
@@ -830,25 +736,6 @@ def as_token(token: str | dict[str, Any]) -> AddedToken | str:
         return token
     keys = ("single_word", "lstrip", "rstrip", "normalized", "special")
     return AddedToken(token["content"], **{k: bool(token[k]) for k in keys if k in token})
-
-
-def to_tensor(name: str, value: Any, kind: str | None) -> Any:
-    """Lists or arrays -> what return_tensors asks for: None (as they are), 'np', or 'pt'."""
-    if kind is None:
-        return value
-    if kind not in ("pt", "np"):
-        raise ValueError(f"return_tensors must be 'pt' (torch), 'np' (numpy) or None (lists), got {kind!r}")
-    try:
-        array = value if isinstance(value, np.ndarray) else np.array(value)
-    except ValueError:
-        array = np.array(None)
-    if array.dtype == object:
-        raise ValueError(f"{name} has rows of different length or holds None, so it does not fit into a tensor: "
-                         "pass padding=True, and truncation=True for long texts")
-    if kind == "np":
-        return array
-    import torch  # a tokenizer alone works without it
-    return torch.from_numpy(array.astype(np.int64) if not array.size else array)
 
 
 def clean_unicode(text: str) -> str:

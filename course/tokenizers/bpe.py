@@ -1,4 +1,4 @@
-"""BPE, the tokenizer of OpenAI GPT and CTRL (Sennrich, Haddow & Birch 2016, https://arxiv.org/abs/1508.07909).
+"""BPE, the tokenizer of OpenAI GPT, XLM and CTRL (Sennrich, Haddow & Birch 2016, https://arxiv.org/abs/1508.07909).
 
 What it adds to wordpiece.py:
 - pieces are not looked up from the left but grown: a word starts as its letters, and the pair of neighbours that was
@@ -12,14 +12,21 @@ What it adds to wordpiece.py:
 A letter that the vocabulary does not have is <unk>; the rest of its word stays readable.
 """
 
+import json
 import os
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tokenizers import NormalizedString, PreTokenizedString, Tokenizer
+
 from course import hub
-from course.tokenizers.base import PreTrainedTokenizer, Span
+from course.tokenizers.base import PreTrainedTokenizer, as_token
+from course.tokenizers.encoding import Span
 from course.tokenizers.wordpiece import BertTokenizer, Cleaner
+from course.tokenizers.words import moses, placed_words
 
 Pair = tuple[str, str]
 WORD = re.compile(r"[\S\x1c-\x1f]+\n?")                # CTRL's words; four separators of old data files are no blanks to it
@@ -27,11 +34,14 @@ WORD = re.compile(r"[\S\x1c-\x1f]+\n?")                # CTRL's words; four sepa
 
 def merge(pieces: list[str], ranks: dict[Pair, int]) -> list[str]:
     """Merges the earliest learned pair everywhere in a word, as long as there is one."""
+    never = len(ranks)
     while len(pieces) > 1:
         pairs = list(zip(pieces, pieces[1:], strict=False))
-        first = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)))
-        if first not in ranks:
+        found = [ranks.get(pair, never) for pair in pairs]
+        rank = min(found)
+        if rank == never:
             break
+        first = pairs[found.index(rank)]
         merged, at = [], 0
         while at < len(pieces):
             both = at < len(pairs) and pairs[at] == first
@@ -75,8 +85,36 @@ class BPETokenizer(PreTrainedTokenizer):
         if word not in self._words:
             if len(self._words) >= 100_000:          # a bound, for streams of millions of texts
                 self._words.clear()
-            self._words[word] = merge(self.letters(word), self.ranks)
+            self._words[word] = self.cut_word(word)
         return self._words[word]
+
+    def cut_word(self, word: str) -> list[str]:
+        return merge(self.letters(word), self.ranks)
+
+    def words_of(self, text: str) -> list[str]:
+        """A text as the words that merging never crosses."""
+        raise NotImplementedError
+
+    def placed_words(self, text: str) -> Iterable[tuple[str, list[int]]]:
+        """Those words, each with the places of its letters in the text."""
+        raise NotImplementedError
+
+    def tokens_of(self, text: str) -> list[str]:
+        return [piece if piece in self.vocab else self.unk_token
+                for word in self.words_of(text) for piece in self.split_word(word)]
+
+    def spans_of(self, text: str) -> list[Span]:
+        spans: list[Span] = []
+        for number, (word, places) in enumerate(self.placed_words(text)):
+            start = 0
+            for piece in self.split_word(word):
+                end = start + len(piece.removesuffix("</w>"))
+                spans.append((places[start], places[end - 1] + 1, number))
+                start = end
+        return spans
+
+    def join(self, tokens: list[str]) -> str:
+        return "".join(tokens).replace("</w>", " ").strip()
 
     @classmethod
     def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
@@ -87,11 +125,12 @@ class BPETokenizer(PreTrainedTokenizer):
         path = hub.find_file(name, "tokenizer.json", required=False, **options)
         if path is None:
             hub.find_file(name, "merges.txt" if vocab else "vocab.json", **options)      # raises with the reason
-        model = hub.read_json(path).get("model", {})  # type: ignore[arg-type]
-        if "merges" not in model:
-            raise ValueError(f"{path} holds a {model.get('type')} tokenizer, {cls.__name__} reads BPE: use AutoTokenizer")
-        pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
-        return {"vocab": model["vocab"], "merges": pairs}
+        return cls.read_tokenizer_json(path)  # type: ignore[arg-type]
+
+    @classmethod
+    def read_tokenizer_json(cls, path: Path) -> dict[str, Any]:
+        """What a tokenizer.json says, as keywords for the class."""
+        return read_model(hub.read_json(path), path, cls)
 
     def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
         prefix = f"{filename_prefix}-" if filename_prefix else ""
@@ -108,24 +147,57 @@ class OpenAIGPTTokenizer(BPETokenizer):
     model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
     cleaner = Cleaner(lower=True, strip_accents=True, chinese=True)
 
-    def tokens_of(self, text: str) -> list[str]:
-        return [piece if piece in self.vocab else self.unk_token
-                for word in text.translate(self.cleaner).split() for piece in self.split_word(word)]
+    words_of = BertTokenizer.words_of
 
-    def spans_of(self, text: str) -> list[Span]:
-        spans: list[Span] = []
-        for number, (word, places) in enumerate(self.cleaner.words(text)):
-            start = 0
-            for piece in self.split_word(word):
-                end = start + len(piece.removesuffix("</w>"))
-                spans.append((places[start], places[end - 1] + 1, number))
-                start = end
-        return spans
+    def placed_words(self, text: str) -> list[tuple[str, list[int]]]:
+        return self.cleaner.words(text)
 
     fold = BertTokenizer.fold
 
-    def join(self, tokens: list[str]) -> str:
-        return "".join(tokens).replace("</w>", " ").strip()
+
+class XLMTokenizer(BPETokenizer):
+    """Cuts a text into words by the rules of its language (words.py), small letters without accents unless the checkpoint
+    keeps them; then BPE. <s> text </s>, or <s> first </s> second </s>. There is no Rust engine: it does not know the rules.
+
+    lang: the language of the texts, a key of lang2id where the checkpoint knows several; tokenizer.lang = "fr" changes it.
+    Chinese, Japanese and Thai have no blanks between words: put some there first, with a library for that language.
+    """
+
+    single, pair = "bos:0 A:0 sep:0", "bos:0 A:0 sep:0 B:1 sep:1"
+    special: ClassVar[dict[str, Any]] = {
+        "bos_token": "<s>", "unk_token": "<unk>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "</s>",
+        "mask_token": "<special1>", "additional_special_tokens": [f"<special{number}>" for number in range(10)]}
+
+    def __init__(self, *files: Any, do_lowercase_and_remove_accent: bool = True, lang2id: dict[str, int] | None = None,
+                 id2lang: dict[int, str] | None = None, lang: str = "en", **kwargs: Any):
+        self.lower, self.lang2id, self.lang = do_lowercase_and_remove_accent, lang2id, lang
+        self.id2lang = {int(number): name for number, name in id2lang.items()} if id2lang else id2lang
+        moses("PunctNormalizer", lang)                # fails now rather than in the middle of the work
+        super().__init__(*files, **kwargs)
+        self.init_kwargs |= {"do_lowercase_and_remove_accent": self.lower, "lang": lang}
+        self.init_kwargs |= {"lang2id": lang2id, "id2lang": self.id2lang} if lang2id else {}
+
+    def check_merges(self) -> None:
+        """Pieces that only lead to others are not in XLM's vocabulary."""
+
+    def words_of(self, text: str) -> list[str]:
+        if self.lang2id and self.lang not in self.lang2id:
+            raise ValueError(f"lang={self.lang!r} is no language of this tokenizer; it knows {', '.join(sorted(self.lang2id))}")
+        if self.lower:
+            text = "".join(map(str.lower, text))      # letter by letter: the sigma at the end of a word stays an ordinary one
+        text = moses("PunctNormalizer", self.lang, pre_replace_unicode_punct=True).normalize(text)
+        text = "".join(char for char in text if unicodedata.category(char)[0] != "C")
+        words = text.split() if self.lang in ("zh", "ja", "th") else moses("Tokenizer", self.lang).tokenize(text, escape=False)
+        if self.lower:
+            words = ["".join(char for char in unicodedata.normalize("NFD", word) if unicodedata.category(char) != "Mn")
+                     for word in words]
+        return [word for word in words if word]
+
+    def placed_words(self, text: str) -> Iterable[tuple[str, list[int]]]:
+        return placed_words(text, self.words_of)
+
+    def fold(self, char: str) -> str:
+        return char.lower() if self.lower else char
 
 
 class CTRLTokenizer(BPETokenizer):
@@ -162,6 +234,94 @@ class CTRLTokenizer(BPETokenizer):
         return " ".join(tokens).replace("@@ ", "").strip()
 
 
+class DescribedTokenizer(BPETokenizer):
+    """A BPE tokenizer whose tokenizer.json says how texts are prepared (normalizer), cut into words (pre_tokenizer) and framed
+    by special tokens (post_processor): that of most large language models."""
+
+    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    special: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *files: Any, normalizer: dict[str, Any] | None = None, pre_tokenizer: dict[str, Any] | None = None,
+                 decoder: dict[str, Any] | None = None, single: str | None = None, pair: str | None = None,
+                 trims_offsets: bool | None = None, ignore_merges: bool = False, **kwargs: Any):
+        self.ignore_merges = ignore_merges
+        self.described = {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "decoder": decoder}
+        ready = skeleton(normalizer=normalizer, decoder=decoder)
+        self.normalizer, self.decoder = ready.normalizer, ready.decoder
+        self.single, self.pair = single or self.single, pair or self.pair
+        self.trims_offsets = self.trims_offsets if trims_offsets is None else trims_offsets
+        super().__init__(*files, **kwargs)
+
+    @classmethod
+    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        path = hub.find_file(name, "tokenizer.json", required=False, **options)
+        return super().read_files(name, **options) if path is None else cls.read_tokenizer_json(path)
+
+    @classmethod
+    def read_tokenizer_json(cls, path: Path) -> dict[str, Any]:
+        content = hub.read_json(path)
+        added = {token["id"]: as_token(token) for token in content.get("added_tokens") or []}
+        return (read_model(content, path, cls) | read_frame(content.get("post_processor"))
+                | {"added_tokens_decoder": added, "ignore_merges": content["model"].get("ignore_merges", False)}
+                | {part: content.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")})
+
+    def cut_word(self, word: str) -> list[str]:
+        """With ignore_merges a word that is in the vocabulary is one piece, whether or not merges lead to it."""
+        whole = "".join(self.letters(word))
+        return [whole] if self.ignore_merges and whole in self.vocab else super().cut_word(word)
+
+    def fold(self, char: str) -> str:
+        return char if self.normalizer is None else self.normalizer.normalize_str(char)
+
+    def prepared(self, text: str) -> str:
+        """The text as it is cut."""
+        return text if self.normalizer is None else self.normalizer.normalize_str(text)
+
+    def letters_of(self, text: str) -> list[tuple[str, tuple[int, int]]]:
+        """The letters of the prepared text, each with the place in `text` that it was made from."""
+        letters = PreTokenizedString(text)
+        if self.normalizer is not None:
+            letters.normalize(self.normalizer.normalize)
+        letters.split(split_letters)
+        return [(letter, place) for letter, place, _ in letters.get_splits("original", "char")]
+
+
+def split_letters(_: int, text: NormalizedString) -> list[NormalizedString]:
+    return [text[place] for place in range(len(text.normalized))]
+
+
+def skeleton(**parts: dict[str, Any] | None) -> Tokenizer:
+    """A Rust tokenizer with these parts of a tokenizer.json and an empty vocabulary."""
+    empty = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
+    try:
+        return Tokenizer.from_str(json.dumps(empty | parts))
+    except Exception as error:                            # the Rust library raises nothing more particular
+        raise ValueError(f"the {' or '.join(parts)} of tokenizer.json cannot be read ({error}). Is the file damaged, or newer "
+                         "than the installed library? pip install -U tokenizers") from None
+
+
+def read_model(content: dict[str, Any], path: Path, cls: type) -> dict[str, Any]:
+    """The vocabulary and merges of a tokenizer.json."""
+    model = content.get("model") or {}
+    if "merges" not in model:
+        raise ValueError(f"{path} holds a {model.get('type')} tokenizer, {cls.__name__} reads BPE: use AutoTokenizer")
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
+    return {"vocab": model["vocab"], "merges": pairs}
+
+
+def read_frame(step: dict[str, Any] | None) -> dict[str, Any]:
+    """The post_processor of a tokenizer.json -> templates such as {"single": "<s>:0 A:0", "pair": …}, where it has some."""
+    match step:
+        case {"type": "Sequence", "processors": steps}:
+            return {key: frame for inner in steps for key, frame in read_frame(inner).items()}
+        case {"type": "TemplateProcessing"}:
+            return {key: " ".join(f"{item['id']}:{item['type_id']}" for place in step[key] for item in place.values())
+                    for key in ("single", "pair")}
+        case {"type": "ByteLevel", "trim_offsets": trims}:
+            return {"trims_offsets": trims}
+    return {}
+
+
 def read_vocab_json(path: Path) -> dict[str, int]:
     """vocab.json: {piece: id}."""
     vocab = hub.read_json(path)
@@ -171,13 +331,16 @@ def read_vocab_json(path: Path) -> dict[str, int]:
 
 
 def read_merges(path: Path) -> list[Pair]:
-    """merges.txt: one pair per line, the earliest learned first. ValueError names the line that is wrong."""
+    """merges.txt: one pair per line, the earliest learned first; XLM's has behind it how often the pair was met. ValueError
+    names the line that is wrong."""
     merges: list[Pair] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")):
         if not line.strip() or (number == 0 and line.startswith("#version")):
             continue
         match line.rstrip("\r").split(" "):
             case [left, right]:
+                merges.append((left, right))
+            case [left, right, count] if count.isdigit():
                 merges.append((left, right))
             case _:
                 raise ValueError(f"{path}, line {number + 1}: a merge is two pieces with one blank between them, got {line!r}")

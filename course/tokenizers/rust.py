@@ -9,9 +9,11 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from course.tokenizers.base import Pieces, PreTrainedTokenizer, Span
-from course.tokenizers.bpe import OpenAIGPTTokenizer
-from course.tokenizers.byte_bpe import BartTokenizer, GPT2Tokenizer, RobertaTokenizer
+from course.tokenizers.base import PreTrainedTokenizer
+from course.tokenizers.bpe import OpenAIGPTTokenizer, skeleton
+from course.tokenizers.byte_bpe import BartTokenizer, ByteBPETokenizer, GPT2Tokenizer, Qwen2Tokenizer, RobertaTokenizer
+from course.tokenizers.encoding import Pieces, Span
+from course.tokenizers.sentence_bpe import LlamaTokenizer
 from course.tokenizers.unigram import HINDERED, T5Tokenizer, UnigramTokenizer, XLNetTokenizer
 from course.tokenizers.wordpiece import MAX_WORD, BertTokenizer, DistilBertTokenizer
 
@@ -33,13 +35,14 @@ def build(source: PreTrainedTokenizer, split_special: bool, with_template: bool 
             engine.model = unigram_model(source, alone=True)
         roles = {role: getattr(source, f"{role}_token") for role in ("cls", "sep", "bos", "eos")}
 
-        def template(text: str) -> str:
-            return " ".join(f"${item}" if item[0] in "AB" and item[1] == ":" else
-                            f"{roles[item.split(':')[0]]}:{item.split(':')[1]}" for item in text.split())
+        def template(text: str) -> list[str]:
+            items = [item.rsplit(":", 1) for item in text.split()]
+            return [f"{f'${role}' if role in ('A', 'B') else roles.get(role, role)}:{kind}" for role, kind in items]
 
-        special = [(token, source.convert_tokens_to_ids(token)) for token in dict.fromkeys(roles.values()) if token]
-        frame = processors.TemplateProcessing(single=template(source.single), pair=template(source.pair),
-                                              special_tokens=special)
+        frames = template(source.single), template(source.pair)
+        used = {item.rsplit(":", 1)[0] for frame in frames for item in frame} - {"$A", "$B"}
+        frame = processors.TemplateProcessing(single=frames[0], pair=frames[1], special_tokens=[
+            (token, source.convert_tokens_to_ids(token)) for token in sorted(used)])
         engine.post_processor = processors.Sequence([p for p in (engine.post_processor, frame) if p is not None])
     return engine
 
@@ -54,12 +57,19 @@ def wordpiece(source: BertTokenizer) -> Tokenizer:
     return engine
 
 
-def byte_bpe(source: GPT2Tokenizer) -> Tokenizer:
-    engine = Tokenizer(models.BPE(source.vocab, sorted(source.ranks, key=source.ranks.__getitem__)))
-    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=source.add_prefix_space)
-    engine.decoder = decoders.ByteLevel()
+def byte_bpe(source: ByteBPETokenizer) -> Tokenizer:
+    engine = skeleton(**source.described)
+    engine.model = models.BPE(source.vocab, sorted(source.ranks, key=source.ranks.__getitem__),
+                              ignore_merges=source.ignore_merges)
     engine.post_processor = processors.ByteLevel(add_prefix_space=source.add_prefix_space,
                                                  trim_offsets=source.trims_offsets)
+    return engine
+
+
+def sentence_bpe(source: LlamaTokenizer) -> Tokenizer:
+    engine = skeleton(**source.described)
+    engine.model = models.BPE(source.vocab, sorted(source.ranks, key=source.ranks.__getitem__), unk_token=source.unk_token,
+                              fuse_unk=True, byte_fallback=True, ignore_merges=source.ignore_merges)
     return engine
 
 
@@ -89,7 +99,8 @@ def unigram_model(source: UnigramTokenizer, alone: bool = False) -> models.Unigr
 
 
 MAKERS: dict[type, Callable[[Any], Tokenizer]] = {BertTokenizer: wordpiece, OpenAIGPTTokenizer: bpe,
-                                                  GPT2Tokenizer: byte_bpe, UnigramTokenizer: unigram}
+                                                  ByteBPETokenizer: byte_bpe, LlamaTokenizer: sentence_bpe,
+                                                  UnigramTokenizer: unigram}
 
 
 def has_engine(source: PreTrainedTokenizer) -> bool:
@@ -135,6 +146,18 @@ class BertTokenizerFast(RustEngine, BertTokenizer):
 
 class DistilBertTokenizerFast(RustEngine, DistilBertTokenizer):
     """DistilBertTokenizer on the Rust engine."""
+
+
+class ByteBPETokenizerFast(RustEngine, ByteBPETokenizer):
+    """ByteBPETokenizer on the Rust engine."""
+
+
+class Qwen2TokenizerFast(RustEngine, Qwen2Tokenizer):
+    """Qwen2Tokenizer on the Rust engine."""
+
+
+class LlamaTokenizerFast(RustEngine, LlamaTokenizer):
+    """LlamaTokenizer on the Rust engine."""
 
 
 class GPT2TokenizerFast(RustEngine, GPT2Tokenizer):

@@ -15,6 +15,7 @@ A letter that no piece covers is <unk>; several in a row are one.
 import base64
 import functools
 import logging
+import math
 import os
 import re
 import unicodedata
@@ -22,10 +23,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tokenizers import AddedToken, NormalizedString, PreTokenizedString, Regex, normalizers
+from tokenizers import AddedToken, PreTokenizedString, Regex, normalizers
 
 from course import hub
-from course.tokenizers.base import PreTrainedTokenizer, Span
+from course.tokenizers.base import PreTrainedTokenizer
+from course.tokenizers.bpe import split_letters
+from course.tokenizers.encoding import Span
 
 log = logging.getLogger(__name__)
 NORMAL, UNKNOWN, CONTROL, USER, BYTE = 1, 2, 3, 4, 6      # the kinds of pieces in a SentencePiece file
@@ -90,8 +93,10 @@ class UnigramTokenizer(PreTrainedTokenizer):
         return " " if char.isspace() else self.normalizer.normalize_str(char)
 
     def tokens_of(self, text: str) -> list[str]:
-        return [piece for word in self.word.findall(self.normalizer.normalize_str(text))
-                for piece, _, _ in self.split_word("▁" + word.lstrip(" "))]
+        return [piece for word in self.words_of(text) for piece, _, _ in self.split_word(word)]
+
+    def words_of(self, text: str) -> list[str]:
+        return ["▁" + word.lstrip(" ") for word in self.word.findall(self.normalizer.normalize_str(text))]
 
     def spans_of(self, text: str) -> list[Span]:
         letters = PreTokenizedString(text)
@@ -117,17 +122,20 @@ class UnigramTokenizer(PreTrainedTokenizer):
 
     def best_cut(self, word: str) -> list[tuple[int, int]]:
         """Where to cut (Viterbi 1967): for each place the best way to get there, built on the best ways to places before."""
-        best: list[tuple[float, int] | None] = [(0.0, 0), *[None] * len(word)]        # (score, where the last piece starts)
-        for start in range(len(word)):
-            score_here = best[start][0]
-            for end in range(start + 1, min(start + self.longest, len(word)) + 1):
-                score = self.usable.get(word[start:end], None if end > start + 1 else self.unknown_score)
-                if score is not None and (best[end] is None or score_here + score > best[end][0]):
-                    best[end] = (score_here + score, start)
-        cuts, end = [], len(word)
+        usable, size = self.usable, len(word)
+        best, last = [0.0, *[-math.inf] * size], [0] * (size + 1)      # the score up to each place, where its last piece starts
+        for start, here in enumerate(word):
+            score_here = best[start]
+            if here not in usable and score_here + self.unknown_score > best[start + 1]:
+                best[start + 1], last[start + 1] = score_here + self.unknown_score, start
+            for end in range(start + 1, min(start + self.longest, size) + 1):
+                piece = word[start:end]
+                if piece in usable and score_here + usable[piece] > best[end]:
+                    best[end], last[end] = score_here + usable[piece], start
+        cuts, end = [], size
         while end:
-            cuts.append((best[end][1], end))
-            end = best[end][1]
+            cuts.append((last[end], end))
+            end = last[end]
         return cuts[::-1]
 
     def named(self, word: str, cuts: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
@@ -201,7 +209,7 @@ class T5Tokenizer(UnigramTokenizer):
     """text </s>, or first </s> second </s>. <extra_id_0>, <extra_id_1> … stand for words left out."""
 
     model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
-    special: ClassVar[dict[str, Any]] = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    special: ClassVar[dict[str, Any]] = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     single, pair = "A:0 eos:0", "A:0 eos:0 B:0 eos:0"
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, pieces: list[Piece] | None = None,
@@ -227,8 +235,8 @@ class XLNetTokenizer(UnigramTokenizer):
     Shorter texts are padded on the left."""
 
     special: ClassVar[dict[str, Any]] = {
-        "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "sep_token": "<sep>", "pad_token": "<pad>",
-        "cls_token": "<cls>", "mask_token": AddedToken("<mask>", lstrip=True, special=True, normalized=False),
+        "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<cls>", "sep_token": "<sep>",
+        "pad_token": "<pad>", "mask_token": AddedToken("<mask>", lstrip=True, special=True, normalized=False),
         "additional_special_tokens": ["<eop>", "<eod>"], "padding_side": "left"}
     single, pair = "A:0 sep:0 cls:2", "A:0 sep:0 B:1 sep:1 cls:2"
     pad_token_type_id = 3
@@ -282,10 +290,6 @@ class XLNetTokenizer(UnigramTokenizer):
         return text
 
 
-def split_letters(_: int, text: NormalizedString) -> list[NormalizedString]:
-    return [text[place] for place in range(len(text.normalized))]
-
-
 @functools.cache
 def accents() -> str:
     """A pattern for the signs that combine with the letter before them."""
@@ -331,17 +335,18 @@ def message() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("course.Model"))
 
 
-def read_sentencepiece(path: Path) -> tuple[list[Piece], bytes]:
-    """The pieces of a SentencePiece file and its spelling table. ValueError when it is damaged or no Unigram model."""
+def read_sentencepiece(path: Path, model_type: int = 1) -> tuple[list[Piece], bytes]:
+    """The pieces of a SentencePiece file and its spelling table; model_type: 1 Unigram, 2 BPE. ValueError when the file is
+    damaged or of another type."""
     kind = message()
     try:
         model = kind.FromString(path.read_bytes())
         pieces = [(piece.piece, piece.score, piece.kind) for piece in model.pieces]
     except Exception:                                     # protobuf's DecodeError, whose place differs by version
         raise ValueError(f"{path} is not a SentencePiece file; is it damaged?") from None
-    if not pieces or model.training.model_type != 1:
+    if not pieces or model.training.model_type != model_type:
         what = f"a model of type {model.training.model_type}" if pieces else "no pieces"
-        raise ValueError(f"{path} holds {what}; Unigram models have type 1")
+        raise ValueError(f"{path} holds {what}, not one of type {model_type} (1 is Unigram, 2 is BPE)")
     return pieces, model.normalizing.precompiled_charsmap
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from course import hub
-from course.tokenizers.base import PreTrainedTokenizer, Span
+from course.tokenizers.base import PreTrainedTokenizer
+from course.tokenizers.encoding import Span
 
 # Chinese characters get blanks around them; the ranges are those of the Rust engine
 CHINESE = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F), (0x2B920, 0x2CEAF),
@@ -63,6 +64,8 @@ class BertTokenizer(PreTrainedTokenizer):
     """[CLS] text [SEP], or [CLS] first [SEP] second [SEP] with token type 1 for the second text."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt"}
+    special: ClassVar[dict[str, Any]] = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
+                                         "mask_token": "[MASK]"}
     single, pair = "cls:0 A:0 sep:0", "cls:0 A:0 sep:0 B:1 sep:1"
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
@@ -73,8 +76,7 @@ class BertTokenizer(PreTrainedTokenizer):
                 raise TypeError(f"{type(self).__name__} needs vocab_file=… or vocab=…; "
                                 f"for a checkpoint use {type(self).__name__}.from_pretrained(name)")
             vocab = read_vocab(Path(vocab_file))
-        tokens = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
-                  "mask_token": "[MASK]"} | {k: v for k, v in kwargs.items() if k.endswith("_token")}
+        tokens = self.special | {k: v for k, v in kwargs.items() if k.endswith("_token")}
         needed = {t: str(getattr(tokens[t], "content", tokens[t])) for t in ("unk_token", "sep_token", "cls_token")}
         missing = [t for t, token in needed.items() if token not in vocab]
         if missing:
@@ -89,7 +91,10 @@ class BertTokenizer(PreTrainedTokenizer):
                              "tokenize_chinese_chars": tokenize_chinese_chars}
 
     def tokens_of(self, text: str) -> list[str]:
-        return [piece for word in text.translate(self.cleaner).split() for piece in self.split_word(word)]
+        return [piece for word in self.words_of(text) for piece in self.split_word(word)]
+
+    def words_of(self, text: str) -> list[str]:
+        return text.translate(self.cleaner).split()
 
     def spans_of(self, text: str) -> list[Span]:
         spans: list[Span] = []

@@ -1,0 +1,110 @@
+"""BPE on whole sentences, the tokenizer of Llama 1 and 2, TinyLlama and the first Mistral models (Touvron et al. 2023, section
+2.1; as in the program SentencePiece, Kudo & Richardson 2018, https://arxiv.org/abs/1808.06226).
+
+What it adds to bpe.py:
+- there are no words: the blank is a letter like any other, written ▁, and one stands before the text too
+- a letter that the vocabulary does not have becomes its bytes, <0x00> to <0xFF>, so no text is ever unknown
+
+    merges, in order: l o · ▁ lo · ▁lo w
+    "low ü"  ->  ▁low▁ü  ->  ▁ l o w ▁ <0xC3> <0xBC>  ->  …  ->  ▁low ▁ <0xC3> <0xBC>
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from course import hub
+from course.tokenizers.bpe import DescribedTokenizer, Pair
+from course.tokenizers.encoding import Span
+from course.tokenizers.unigram import NORMAL, Piece, read_sentencepiece
+
+# as a tokenizer.json says it: blanks become ▁, and one is put before a text; back again, with bytes made letters
+TO_LETTERS = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
+                                                  {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+TO_TEXT = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                                            {"type": "ByteFallback"}, {"type": "Fuse"},
+                                            {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+BYTES = {byte: f"<0x{byte:02X}>" for byte in range(256)}
+
+
+class LlamaTokenizer(DescribedTokenizer):
+    """<s> text, or <s> first <s> second; add_bos_token and add_eos_token say which special tokens frame a text."""
+
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "tokenizer.model"}
+    special: ClassVar[dict[str, Any]] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+                                         "clean_up_tokenization_spaces": False}
+
+    def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
+                 merges: list[Pair] | None = None, add_bos_token: bool = True, add_eos_token: bool = False, **kwargs: Any):
+        if vocab is None or merges is None:
+            if vocab_file is None:
+                raise TypeError(f"{type(self).__name__} needs vocab_file=…, a SentencePiece file; "
+                                f"for a checkpoint use {type(self).__name__}.from_pretrained(name)")
+            pieces, _ = read_sentencepiece(Path(vocab_file), model_type=2)
+            vocab, merges = {piece: number for number, (piece, *_) in enumerate(pieces)}, merges_of(pieces)
+        plain = {"normalizer": TO_LETTERS, "decoder": TO_TEXT}
+        super().__init__(vocab=vocab, merges=merges, **(plain | kwargs | framed(add_bos_token, add_eos_token)))
+        self.init_kwargs |= {"add_bos_token": add_bos_token, "add_eos_token": add_eos_token}
+        if not self.is_fast and (self.described["pre_tokenizer"] is not None or not set(BYTES.values()) <= set(self.vocab)):
+            raise ValueError("the Python engine reads tokenizers of this kind only where the vocabulary has all 256 bytes and "
+                             f"nothing cuts a text before BPE (pre_tokenizer: {str(self.described['pre_tokenizer'])[:120]}). "
+                             "use_fast=True, the default, reads this one")
+        # where no piece holds a blank inside, texts can be cut before blanks: the same result, much sooner
+        inside = any("▁" in (left + right).lstrip("▁") for left, right in self.ranks)
+        self.word = re.compile("(?s:.+)" if inside else "▁*[^▁]+|▁+")
+
+    @classmethod
+    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        for file in ("tokenizer.json", "tokenizer.model"):
+            if path := hub.find_file(name, file, required=False, **options):
+                return cls.read_tokenizer_json(path) if file.endswith("json") else {"vocab_file": path}
+        hub.find_file(name, "tokenizer.json", **options)      # raises with the reason
+        return {}
+
+    def tokens_of(self, text: str) -> list[str]:
+        return [piece for word in self.word.findall(self.prepared(text)) for piece in self.split_word(word)]
+
+    def spans_of(self, text: str) -> list[Span]:
+        letters = self.letters_of(text)
+        # where the letter stood that each letter or byte belongs to
+        places = [place for letter, place in letters for _ in self.letters(letter)]
+        spans: list[Span] = []
+        at = 0
+        for word in self.word.findall("".join(letter for letter, _ in letters)):
+            for piece in self.split_word(word):
+                end = at + (1 if piece in BYTES.values() else len(piece))
+                spans.append((places[at][0], places[end - 1][1], 0))
+                at = end
+        return spans
+
+    def letters(self, word: str) -> list[str]:
+        """'▁ü' -> ['▁', '<0xC3>', '<0xBC>']."""
+        return [part for letter in word
+                for part in ([letter] if letter in self.vocab else [BYTES[byte] for byte in letter.encode()])]
+
+    def join(self, tokens: list[str]) -> str:
+        return self.decoder.decode(tokens)
+
+    def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Nothing: tokenizer.json, which save_pretrained writes, says it all."""
+        return ()
+
+
+def framed(bos: bool, eos: bool) -> dict[str, str]:
+    """The templates of a tokenizer with add_bos_token and add_eos_token."""
+    frame = "bos:{0} " * bos + "{1}:{0}" + " eos:{0}" * eos
+    return {"single": frame.format(0, "A"), "pair": f"{frame.format(0, 'A')} {frame.format(1, 'B')}"}
+
+
+def merges_of(pieces: list[Piece]) -> list[Pair]:
+    """SentencePiece files hold no merges: any two pieces that make a third are merged, those first whose result has the
+    highest score, which is the earliest learned."""
+    number = {piece: i for i, (piece, _, kind) in enumerate(pieces) if kind == NORMAL}
+    ranked = sorted(number, key=lambda piece: -pieces[number[piece]][1])
+    found = []
+    for piece in ranked:
+        cuts = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+        known = [cut for cut in cuts if cut[0] in number and cut[1] in number]
+        found += sorted(known, key=lambda cut: (number[cut[0]], number[cut[1]]))
+    return found
