@@ -116,7 +116,8 @@ class ModelConfig:
             value: Any = getattr(self, f.name)
             types = {f.type, *get_args(f.type)}
             allowed, what = next((rule for kind, rule in NUMBERS.items() if kind in types), (object, ""))
-            if value is None and NoneType in types:
+            if (value is None and NoneType in types) or (
+                    isinstance(value, list) and list[int] in types and all(type(v) is int for v in value)):
                 continue
             if not isinstance(value, allowed) or (what and isinstance(value, bool) != (allowed is bool)):
                 raise ValueError(f"{type(self).__name__}: {f.name} must be {what}, got {value!r}. Is config.json damaged?")
@@ -173,10 +174,11 @@ class ModelConfig:
         return config
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, *, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+    def from_pretrained(cls, name: str | os.PathLike, *, gguf_file: str | None = None, return_unused_kwargs: bool = False,
+                        **kwargs: Any) -> Any:
         """The config of a checkpoint: Hub name, pocket name or local folder; keywords override what the file says."""
         options, overrides = hub.split_options(kwargs)
-        settings = read_config(name, **options)
+        settings = read_config(name, gguf_file, **options)
         found = settings.get("model_type") or cls.model_type
         if found != cls.model_type:
             raise ValueError(f"{name} is a {found!r} checkpoint, {cls.__name__} describes {cls.model_type!r} models. "
@@ -207,7 +209,10 @@ class ModelConfig:
     __hash__ = None  # type: ignore[assignment]
 
 
-def read_config(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-    """The contents of a checkpoint's config.json."""
+def read_config(name: str | os.PathLike, gguf_file: str | None = None, **options: Any) -> dict[str, Any]:
+    """The contents of a checkpoint's config.json, or what its GGUF file says instead."""
+    if gguf_file is not None:
+        from course import gguf
+        return gguf.read_config(hub.find_file(name, gguf_file, **options))  # type: ignore[arg-type]
     path = hub.find_file(name, "config.json", **options)
     return hub.read_json(path)

@@ -79,6 +79,16 @@ def last_token(x: Tensor, input_ids: Tensor | None, pad: int | None) -> Tensor:
     return x[torch.arange(len(x), device=x.device), places.argmax(-1)]
 
 
+def end_token(x: Tensor, input_ids: Tensor | None, eos: int) -> Tensor:
+    """x (B, T, D) -> (B, D), at the last </s> of each text: where an encoder-decoder has read all of it."""
+    ends = input_ids == eos if input_ids is not None else x.new_zeros(x.shape[:2], dtype=torch.bool)        # (B, T)
+    if not ends.any(1).all():
+        raise ValueError(f"every text must hold the token </s> (eos_token_id {eos}), whose state is classified: give "
+                         "input_ids, and call the tokenizer with add_special_tokens=True, its default")
+    last = ends.shape[1] - 1 - ends.flip(1).int().argmax(1)  # (B,)
+    return x[torch.arange(len(x), device=x.device), last]
+
+
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor | None,
               end_positions: Tensor | None) -> Tensor | None:
     """Mean of the losses of the first and the last token of the answer, (B,) each. Positions past the end do not count."""
@@ -93,6 +103,20 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor 
     losses = [F.cross_entropy(logits, positions.reshape(-1).clamp(0, length).long(), ignore_index=length)
               for logits, positions in ((start_logits, start_positions), (end_logits, end_positions))]
     return (losses[0] + losses[1]) / 2
+
+
+class ClassificationHead(nn.Module):
+    """The state of one token -> a score for every label, in two layers."""
+
+    def __init__(self, width: int, labels: int, dropout: float, *, inner: int | None = None):
+        super().__init__()
+        self.dense = nn.Linear(width, inner or width)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(inner or width, labels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, L)."""
+        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(x)))))
 
 
 class MaskedLMHead(nn.Module):

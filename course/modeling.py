@@ -13,6 +13,9 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from copy import copy
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,7 +27,7 @@ from torch import Tensor, nn
 
 from course import hub
 from course.config import ModelConfig
-from course.nn import Embedding
+from course.nn import Embedding, LayerCache
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class PreTrainedModel(nn.Module):
     config_class.prefix (`model.bert`), which `model.base_model` finds for every architecture."""
 
     config_class: ClassVar[type[ModelConfig]] = ModelConfig
+    is_gradient_checkpointing = False
     may_be_new: ClassVar[tuple[str, ...]] = ("pooler",)     # parts of a body that a checkpoint may lack: new under a head,
                                                             # left out of a body alone
 
@@ -69,6 +73,13 @@ class PreTrainedModel(nn.Module):
 
     def __call__(self, *args: Any, return_dict: bool | None = None, **kwargs: Any) -> Any:
         """return_dict=False gives a plain tuple. A head asks its body for return_dict=True, whatever the config says."""
+        if self.training and self.is_gradient_checkpointing and "use_cache" in signature(self.forward).parameters:
+            kwargs["use_cache"] = False               # keys and values kept in a cache would not be given up
+        if self.base_model is self:
+            for name in ("token_type_ids", "position_ids"):
+                if kwargs.get(name) is not None:
+                    self.check_beside(name, kwargs[name], args[0] if args else kwargs.get("input_ids"),
+                                      kwargs.get("inputs_embeds"))
         outputs = super().__call__(*args, **kwargs)
         keep = self.config.return_dict if return_dict is None else return_dict
         return outputs if keep or not hasattr(outputs, "to_tuple") else outputs.to_tuple()
@@ -112,13 +123,25 @@ class PreTrainedModel(nn.Module):
                              f"cut it with tokenizer(text, truncation=True, max_length={most}) or split it into windows")
         if attention_mask is not None and not isinstance(attention_mask, Tensor):
             raise TypeError(f"attention_mask must be a tensor, got {type(attention_mask).__name__}")
-        if attention_mask is not None and (len(attention_mask), attention_mask.shape[-1]) != (len(x), length):
-            raise ValueError(f"attention_mask has the shape {tuple(attention_mask.shape)}, the texts {(len(x), length)} "
+        rows = x.shape[0]                             # not len(x), which would fix the number for torch.export
+        if attention_mask is not None and tuple(attention_mask.shape) not in ((rows, length), (rows, x.shape[1], length)):
+            raise ValueError(f"attention_mask has the shape {tuple(attention_mask.shape)}, the texts {(rows, length)} "
                              "(batch, length): take both from the same call of the tokenizer"
                              + (f", and let the mask cover the {past} tokens in past_key_values too" if past else ""))
         if input_ids is not None:
             self.check_ids("input_ids", x, self.config.vocab_size, "Do tokenizer and model belong together? After adding "
                            "tokens call model.resize_token_embeddings(len(tokenizer))")
+
+    @staticmethod
+    def check_beside(name: str, value: Any, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> None:
+        """Raises TypeError or ValueError for what does not have one number for each token."""
+        x = inputs_embeds if input_ids is None else input_ids
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}: call the tokenizer with return_tensors='pt'")
+        if isinstance(x, Tensor) and x.dim() > 1 and (value.dim() > 2 or value.shape[-1] != x.shape[1] or (
+                value.dim() == 2 and value.shape[0] not in (1, x.shape[0]))):
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}, the texts {tuple(x.shape[:2])} (batch, length): "
+                             "each token needs a number of its own; take both from the same call of the tokenizer")
 
     @staticmethod
     def check_ids(name: str, ids: Tensor, size: int, cure: str = "") -> None:
@@ -136,6 +159,8 @@ class PreTrainedModel(nn.Module):
         if head_mask is None:
             return [None] * layers
         heads = heads or self.config.num_attention_heads
+        if not isinstance(head_mask, Tensor):
+            raise TypeError(f"head_mask must be a tensor, got {type(head_mask).__name__}: write torch.tensor(…)")
         if head_mask.shape not in ((heads,), (layers, heads)):
             raise ValueError(f"head_mask must have the shape ({heads},) or (layers, heads) = ({layers}, {heads}), "
                              f"got {tuple(head_mask.shape)}")
@@ -144,6 +169,46 @@ class PreTrainedModel(nn.Module):
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many weights; tied ones count once."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+
+    def describe(self, length: int | None = None) -> Any:
+        """What each part costs, as a pandas table: weights, their share and memory in the present number format, and FLOPs,
+        the multiplications and additions of a forward pass for each token of a text of `length` tokens (None: 128, or as
+        many as the model reads).
+
+        FLOPs are 2 for each weight of a matrix, and what attention does on top of its matrices: 4 * length * D, also where
+        the future is hidden. Norms, activations and biases are left out. A pooler and a classifier of texts run once per
+        text, an encoder-decoder is given as many tokens to write as to read. Tied weights count once, where they are first.
+        """
+        most = self.config.max_tokens or 128
+        if length is not None and not 1 <= length <= (self.config.max_tokens or length):
+            raise ValueError(f"length={length}: this model reads 1 to {most} tokens")
+        try:
+            from course.costs import describe
+        except ImportError as error:
+            raise ImportError(f"describe() makes a table and needs pandas ({error}): pip install pandas") from None
+        return describe(self, length or min(128, most))
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """Training in less memory: a layer keeps only its input, and is computed a second time for its gradients, which
+        are the same (Chen et al. 2016, "Training deep nets with sublinear memory cost"). About a third more time.
+
+        gradient_checkpointing_kwargs: for torch.utils.checkpoint.checkpoint, if its defaults do not do.
+        """
+        self.checkpoint_layers({"use_reentrant": False} | (gradient_checkpointing_kwargs or {}))
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Each layer keeps again what its gradients need."""
+        self.checkpoint_layers(None)
+
+    def checkpoint_layers(self, options: dict[str, Any] | None) -> None:
+        """Every layer of every stack gets another forward, or with None its own again."""
+        for name, module in self.named_modules():
+            if isinstance(module, PreTrainedModel):
+                module.is_gradient_checkpointing = options is not None
+            for layer in module.children() if name.split(".")[-1] == "layers" else ():
+                vars(layer).pop("forward", None)
+                if options is not None:
+                    layer.forward = partial(twice, layer, options)  # type: ignore[method-assign]
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.base_model.tokens  # type: ignore[return-value]
@@ -241,24 +306,25 @@ class PreTrainedModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, *,
-                        dtype: str | torch.dtype | None = None, ignore_mismatched_sizes: bool = False,
-                        **kwargs: Any) -> Self:
+                        gguf_file: str | None = None, dtype: str | torch.dtype | None = None,
+                        ignore_mismatched_sizes: bool = False, **kwargs: Any) -> Self:
         """The model of a checkpoint (Hub name, pocket name, folder), in eval mode and float32 unless dtype says otherwise.
 
         Keywords override the config (`num_labels=10` gives a new, random head) or say where to look (`cache_dir`,
         `revision`, `local_files_only`, `token`, `force_download`). dtype: a torch dtype, its name, or "auto".
+        gguf_file: the file to read where the checkpoint holds GGUF files (see course.gguf).
         Raises OSError or ValueError when files are missing, damaged, or belong to another architecture.
         """
         dtype = resolve_dtype(kwargs.pop("torch_dtype", None) if dtype is None else dtype)
         options, overrides = hub.split_options(kwargs)
         if config is None:
-            config = cls.config_class.from_pretrained(name, **options, **overrides)
+            config = cls.config_class.from_pretrained(name, gguf_file=gguf_file, **options, **overrides)
         elif overrides:
             config = type(config).from_dict(config.to_dict(), **overrides)
         with torch.device("meta"):                    # shapes only: no time and memory for weights that are replaced
             model = cls(config)
         resized = ignore_mismatched_sizes or "num_labels" in overrides
-        model._fill(read_weights(name, model, **options), str(name), dtype, resized)
+        model._fill(read_weights(name, model, gguf_file, **options), str(name), dtype, resized)
         model.name_or_path = str(name)
         return model.eval()
 
@@ -309,8 +375,8 @@ class PreTrainedModel(nn.Module):
         self.tie_weights()
         if missing:
             new = sorted({self.part(n) for n in missing})
-            log.warning("%s: %s %s new, with random weights (%s has none that fit): train the model before you use its "
-                        "predictions.", type(self).__name__, " and ".join(new), "are" if new[1:] else "is", source)
+            log.warning("%s: %s %s new, initialized with random weights (%s has none that fit): train the model before you use "
+                        "its predictions.", type(self).__name__, " and ".join(new), "are" if new[1:] else "is", source)
 
     def part(self, name: str) -> str:
         """'bert.layers.0.norm.weight' -> 'layers', 'classifier.bias' -> 'classifier'."""
@@ -361,6 +427,21 @@ class PreTrainedModel(nn.Module):
                 old.unlink(missing_ok=True)
 
 
+def twice(layer: nn.Module, options: dict[str, Any], *inputs: Any, **named: Any) -> Any:
+    """The forward of a layer under gradient checkpointing."""
+    from torch.utils.checkpoint import checkpoint
+
+    def forward(*inputs: Any, **named: Any) -> Any:
+        # a cache is written into: the second time has to find it as the first time did
+        inputs = tuple(copy(x) if isinstance(x, LayerCache) else x for x in inputs)
+        named = {name: copy(x) if isinstance(x, LayerCache) else x for name, x in named.items()}
+        return type(layer).forward(layer, *inputs, **named)
+
+    if not (layer.training and torch.is_grad_enabled()):
+        return type(layer).forward(layer, *inputs, **named)
+    return checkpoint(forward, *inputs, **options, **named)
+
+
 # -- files ---------------------------------------------------------------------------------------------------------------
 
 
@@ -381,10 +462,11 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = 
     return found
 
 
-def read_weights(name: str | os.PathLike, model: PreTrainedModel, **options: Any) -> dict[str, Tensor]:
+def read_weights(name: str | os.PathLike, model: PreTrainedModel, gguf_file: str | None = None,
+                 **options: Any) -> dict[str, Tensor]:
     """All weights of a checkpoint that this model has a place for, by our names."""
     weights: dict[str, Tensor] = {}
-    for path in weight_files(name, **options):
+    for path in weight_files(name, **options) if gguf_file is None else [hub.find_file(name, gguf_file, **options)]:
         if path.name == "adapter_model.safetensors":
             add_adapter(name, path, model, weights, **options)
             continue
@@ -418,7 +500,11 @@ def weight_files(name: str | os.PathLike, **options: Any) -> list[Path]:
 
 
 def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of each weight in a .safetensors or .bin file. Nothing in the file is ever executed."""
+    """(name, tensor) of each weight in a .safetensors, .bin or .gguf file. Nothing in the file is ever executed."""
+    if path.suffix == ".gguf":
+        from course import gguf
+        yield from gguf.read_tensors(path)
+        return
     try:
         if path.suffix != ".safetensors":
             import zipfile

@@ -125,9 +125,9 @@ class Seq2SeqModelOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
 
-    def after(self, output: type, loss: Tensor | None, logits: Tensor) -> Any:
+    def after(self, output: type, loss: Tensor | None, *logits: Tensor) -> Any:
         """What a task class returns: loss and logits in the place of last_hidden_state."""
-        return output(loss, logits, *(getattr(self, f.name) for f in fields(self)[1:]))
+        return output(loss, *logits, *(getattr(self, f.name) for f in fields(self)[1:]))
 
 
 @dataclass(eq=False)
@@ -148,3 +148,65 @@ class Seq2SeqLMOutput(ModelOutput):
 @dataclass(eq=False)
 class Seq2SeqSequenceClassifierOutput(Seq2SeqLMOutput):
     """One label for a whole text: logits (B, L)."""
+
+
+@dataclass(eq=False)
+class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
+    """Where the answer starts and where it ends, as the decoder sees it."""
+
+    loss: Tensor | None = None                      # ()
+    start_logits: Tensor | None = None              # (B, T)
+    end_logits: Tensor | None = None                # (B, T)
+    past_key_values: "KeyValueCache | None" = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None     # (B, S, D)
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class MemoryModelOutput(ModelOutput):
+    """A body that remembers. mems: one (M, B, D) per layer, the length first, to be given back with the next segment."""
+
+    last_hidden_state: Tensor | None = None         # (B, T, D)
+    mems: list[Tensor] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None    # (B, H, T, M + T) each
+
+
+@dataclass(eq=False)
+class MemoryHeadOutput(ModelOutput):
+    """A task class that remembers: logits (B, L), (B, T, L) or (B, T, V)."""
+
+    loss: Tensor | None = None                      # ()
+    logits: Tensor | None = None
+    mems: list[Tensor] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class AdaptiveLMOutput(MemoryHeadOutput):
+    """logits (B, T, V) are logarithms of probabilities. With labels they are absent, since most of the vocabulary was not
+    looked at: losses has one number for each token that was to be guessed."""
+
+    losses: Tensor | None = None                    # (B, T - 1), 0 where the label is -100
+
+    @property
+    def prediction_scores(self) -> Tensor | None:
+        """The older name of logits."""
+        return self.logits
+
+
+@dataclass(eq=False)
+class MemoryQuestionAnsweringOutput(ModelOutput):
+    """Where the answer starts and where it ends."""
+
+    loss: Tensor | None = None                      # ()
+    start_logits: Tensor | None = None              # (B, T)
+    end_logits: Tensor | None = None                # (B, T)
+    mems: list[Tensor] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -14,7 +14,9 @@ from course.modeling import PreTrainedModel
 # model_type -> (file in course.models, start of its class names)
 MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta"),
           "openai-gpt": ("gpt", "OpenAIGPT"), "gpt2": ("gpt2", "GPT2"), "ctrl": ("ctrl", "CTRL"),
-          "llama": ("llama", "Llama"), "qwen2": ("llama", "Qwen2"), "bart": ("bart", "Bart"), "t5": ("t5", "T5")}
+          "llama": ("llama", "Llama"), "qwen2": ("llama", "Qwen2"), "bart": ("bart", "Bart"), "t5": ("t5", "T5"),
+          "reformer": ("reformer", "Reformer"), "transfo-xl": ("transfo_xl", "TransfoXL"), "xlnet": ("xlnet", "XLNet"),
+          "xlm": ("xlm", "XLM")}
 
 
 def class_for(model_type: str, *endings: str) -> Any:
@@ -27,7 +29,8 @@ def class_for(model_type: str, *endings: str) -> Any:
     for ending in endings:
         if hasattr(module, start + ending):
             return getattr(module, start + ending)
-    others = sorted(n.removeprefix(start) for n in vars(module) if n.startswith((f"{start}For", f"{start}LM")))
+    others = sorted(n.removeprefix(start) for n in vars(module)
+                    if n.startswith((f"{start}For", f"{start}LM", f"{start}With", f"{start}ModelWith")))
     raise ValueError(f"{start} models have no task class {' or '.join(endings)}; they have: {', '.join(others)}")
 
 
@@ -46,10 +49,10 @@ class AutoConfig:
     """The config of any supported checkpoint."""
 
     @staticmethod
-    def from_pretrained(name: str | os.PathLike, **kwargs: Any) -> Any:
+    def from_pretrained(name: str | os.PathLike, *, gguf_file: str | None = None, **kwargs: Any) -> Any:
         options, _ = hub.split_options(kwargs)
-        settings = read_config(name, **options)
-        return class_for(model_type_of(name, settings), "Config").from_pretrained(name, **kwargs)
+        settings = read_config(name, gguf_file, **options)
+        return class_for(model_type_of(name, settings), "Config").from_pretrained(name, gguf_file=gguf_file, **kwargs)
 
     @staticmethod
     def for_model(model_type: str, **settings: Any) -> ModelConfig:
@@ -66,14 +69,15 @@ class AutoModel:
                         f"or {type(self).__name__}.from_config(config)")
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, **kwargs: Any) -> PreTrainedModel:
+    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, *, gguf_file: str | None = None,
+                        **kwargs: Any) -> PreTrainedModel:
         """See PreTrainedModel.from_pretrained for the keywords."""
         if config is None:
             options, _ = hub.split_options(kwargs)
-            model_type = model_type_of(name, read_config(name, **options))
+            model_type = model_type_of(name, read_config(name, gguf_file, **options))
         else:
             model_type = config.model_type
-        return class_for(model_type, *cls.endings).from_pretrained(name, config=config, **kwargs)
+        return class_for(model_type, *cls.endings).from_pretrained(name, config=config, gguf_file=gguf_file, **kwargs)
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> PreTrainedModel:
@@ -90,15 +94,15 @@ class AutoModelForTokenClassification(AutoModel):
 
 
 class AutoModelForQuestionAnswering(AutoModel):
-    endings = ("ForQuestionAnswering",)
+    endings = ("ForQuestionAnswering", "ForQuestionAnsweringSimple")
 
 
 class AutoModelForMaskedLM(AutoModel):
-    endings = ("ForMaskedLM",)
+    endings = ("ForMaskedLM", "WithLMHeadModel")
 
 
 class AutoModelForCausalLM(AutoModel):
-    endings = ("ForCausalLM", "LMHeadModel")
+    endings = ("ForCausalLM", "LMHeadModel", "ModelWithLMHead", "WithLMHeadModel")
 
 
 class AutoModelForSeq2SeqLM(AutoModel):
@@ -108,4 +112,4 @@ class AutoModelForSeq2SeqLM(AutoModel):
 class AutoModelWithLMHead(AutoModel):
     """The older name for "whatever language-model head this architecture is known for"."""
 
-    endings = ("ForConditionalGeneration", "LMHeadModel", "ForCausalLM", "ForMaskedLM")
+    endings = ("ForConditionalGeneration", "LMHeadModel", "ModelWithLMHead", "WithLMHeadModel", "ForCausalLM", "ForMaskedLM")

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
-from course.heads import classification_loss, cross_entropy, shift_right
+from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, LayerCache, MultiHeadAttention, PostNormBlock, additive_mask
 from course.outputs import (
     BaseModelOutput,
     Seq2SeqLMOutput,
     Seq2SeqModelOutput,
+    Seq2SeqQuestionAnsweringModelOutput,
     Seq2SeqSequenceClassifierOutput,
 )
 
@@ -254,20 +255,6 @@ class BartForConditionalGeneration(PreTrainedModel):
         return body.after(Seq2SeqLMOutput, cross_entropy(logits, labels), logits)
 
 
-class ClassificationHead(nn.Module):
-    """Two layers on the decoder's state of the last </s>."""
-
-    def __init__(self, config: BartConfig):
-        super().__init__()
-        self.dense = nn.Linear(config.d_model, config.d_model)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.out = nn.Linear(config.d_model, config.num_labels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, D) -> (B, L)."""
-        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(x)))))
-
-
 class BartForSequenceClassification(PreTrainedModel):
     """One label for a text or a pair of texts: encoder and decoder read the same, the decoder's last </s> decides."""
 
@@ -276,7 +263,7 @@ class BartForSequenceClassification(PreTrainedModel):
     def __init__(self, config: BartConfig):
         super().__init__(config)
         self.model = BartModel(config)
-        self.classifier = ClassificationHead(config)
+        self.classifier = ClassificationHead(config.d_model, config.num_labels, config.classifier_dropout)
         self.post_init()
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
@@ -285,13 +272,31 @@ class BartForSequenceClassification(PreTrainedModel):
         if labels is not None:
             inputs["use_cache"] = False
         body = self.model(input_ids, attention_mask, return_dict=True, **inputs)
-        ends = input_ids == self.config.eos_token_id  # (B, T)
-        if not ends.any(1).all():
-            raise ValueError(f"every text must hold the token </s> (eos_token_id {self.config.eos_token_id}), whose state "
-                             "is classified: call the tokenizer with add_special_tokens=True, its default")
-        last = ends.shape[1] - 1 - ends.flip(1).int().argmax(1)  # (B,)
-        logits = self.classifier(body.last_hidden_state[torch.arange(len(last), device=last.device), last])  # (B, L)
+        logits = self.classifier(end_token(body.last_hidden_state, input_ids, self.config.eos_token_id))  # (B, L)
         return body.after(Seq2SeqSequenceClassifierOutput, classification_loss(logits, labels, self.config), logits)
+
+
+class BartForQuestionAnswering(PreTrainedModel):
+    """Where in the second text the answer to the first begins and ends: encoder and decoder read the same."""
+
+    config_class = BartConfig
+
+    def __init__(self, config: BartConfig):
+        super().__init__(config)
+        self.model = BartModel(config)
+        self.qa_outputs = nn.Linear(config.d_model, 2)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                start_positions: Tensor | None = None, end_positions: Tensor | None = None,
+                **inputs: Any) -> Seq2SeqQuestionAnsweringModelOutput:
+        """start_positions, end_positions (B,): first and last token of the answer."""
+        if start_positions is not None and end_positions is not None:
+            inputs["use_cache"] = False
+        body = self.model(input_ids, attention_mask, return_dict=True, **inputs)
+        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)  # (B, T) each
+        loss = span_loss(start, end, start_positions, end_positions)
+        return body.after(Seq2SeqQuestionAnsweringModelOutput, loss, start, end)
 
 
 def from_checkpoint(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -333,4 +338,5 @@ HF_NAMES = {
     "final_logits_bias": "lm_head.bias",
     "classification_head.dense.*": "classifier.dense.*",
     "classification_head.out_proj.*": "classifier.out.*",
+    "qa_outputs.*": "qa_outputs.*",
 }

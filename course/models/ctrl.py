@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
-from course.heads import causal_lm_loss
+from course.heads import causal_lm_loss, classification_loss, last_token
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, additive_mask, sinusoids
-from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, SequenceClassifierOutput
 
 EPS = 1e-6                                          # of the norms inside the layers, whatever the config says
 
@@ -122,6 +122,26 @@ class CTRLLMHeadModel(PreTrainedModel):
         return CausalLMOutputWithPast(loss, logits, body.past_key_values, body.hidden_states, body.attentions)
 
 
+class CTRLForSequenceClassification(PreTrainedModel):
+    """One label for a text, read from its last token, the only one that has seen everything."""
+
+    config_class = CTRLConfig
+
+    def __init__(self, config: CTRLConfig):
+        super().__init__(config)
+        self.transformer = CTRLModel(config)
+        self.classifier = nn.Linear(config.n_embd, config.num_labels, bias=False)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
+        """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
+        body = self.transformer(input_ids, attention_mask=attention_mask, return_dict=True, **inputs)
+        logits = self.classifier(last_token(body.last_hidden_state, input_ids, self.config.pad_token_id))  # (B, L)
+        loss = classification_loss(logits, labels, self.config)
+        return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
+
+
 HF_NAMES = {
     "transformer.w.*": "transformer.tokens.*",
     "transformer.h.#.layernorm1.*": "transformer.layers.#.attention_norm.*",
@@ -134,4 +154,5 @@ HF_NAMES = {
     "transformer.h.#.ffn.2.*": "transformer.layers.#.feed_forward.down.*",
     "transformer.layernorm.*": "transformer.norm.*",
     "lm_head.*": "lm_head.*",
+    "classifier.*": "classifier.*",
 }

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
-from course.heads import causal_lm_loss
+from course.heads import causal_lm_loss, classification_loss, last_token
 from course.modeling import PreTrainedModel
 from course.models import gpt2
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PostNormBlock, additive_mask
-from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, SequenceClassifierOutput
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -118,6 +118,26 @@ class OpenAIGPTLMHeadModel(PreTrainedModel):
         return CausalLMOutputWithPast(loss, logits, body.past_key_values, body.hidden_states, body.attentions)
 
 
+class OpenAIGPTForSequenceClassification(PreTrainedModel):
+    """One label for a text, read from its last token, the only one that has seen everything."""
+
+    config_class = OpenAIGPTConfig
+
+    def __init__(self, config: OpenAIGPTConfig):
+        super().__init__(config)
+        self.transformer = OpenAIGPTModel(config)
+        self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
+        """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
+        body = self.transformer(input_ids, attention_mask=attention_mask, return_dict=True, **inputs)
+        logits = self.score(last_token(body.last_hidden_state, input_ids, self.config.pad_token_id))  # (B, L)
+        loss = classification_loss(logits, labels, self.config)
+        return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
+
+
 from_checkpoint, to_checkpoint = gpt2.from_checkpoint, gpt2.to_checkpoint
 HF_NAMES = {
     "transformer.tokens_embed.*": "transformer.tokens.*",
@@ -125,4 +145,5 @@ HF_NAMES = {
     "transformer.position_ids": None,                                       # 0, 1, 2, …
     **{theirs: ours for theirs, ours in gpt2.HF_NAMES.items() if theirs.startswith("transformer.h.#.")},
     "lm_head.weight": "lm_head.weight",
+    "score.weight": "score.weight",
 }

@@ -15,10 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
-from course.heads import causal_lm_loss, classification_loss, last_token
+from course.heads import causal_lm_loss, classification_loss, cross_entropy, last_token, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, additive_mask
-from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, SequenceClassifierOutput
+from course.outputs import (
+    BaseModelOutputWithPast,
+    CausalLMOutputWithPast,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -41,6 +47,7 @@ class GPT2Config(ModelConfig):
     resid_pdrop: float = 0.1                        # dropout after attention and feed-forward
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
+    classifier_dropout: float | None = None         # None: 0.1
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
     scale_attn_weights: bool = True                 # divide the scores by the root of a head's width
@@ -164,6 +171,47 @@ class GPT2ForSequenceClassification(PreTrainedModel):
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
 
 
+class GPT2ForTokenClassification(PreTrainedModel):
+    """One label for every token, which has seen what came before it."""
+
+    config_class = GPT2Config
+
+    def __init__(self, config: GPT2Config):
+        super().__init__(config)
+        self.transformer = GPT2Model(config)
+        self.dropout = nn.Dropout(0.1 if config.classifier_dropout is None else config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
+        """labels (B, T) class numbers, -100 for tokens that do not count."""
+        body = self.transformer(input_ids, attention_mask=attention_mask, return_dict=True, **inputs)
+        logits = self.classifier(self.dropout(body.last_hidden_state))  # (B, T, L)
+        return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
+
+
+class GPT2ForQuestionAnswering(PreTrainedModel):
+    """Where in the second text the answer to the first begins and ends."""
+
+    config_class = GPT2Config
+
+    def __init__(self, config: GPT2Config):
+        super().__init__(config)
+        self.transformer = GPT2Model(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                start_positions: Tensor | None = None, end_positions: Tensor | None = None,
+                **inputs: Any) -> QuestionAnsweringModelOutput:
+        """start_positions, end_positions (B,): first and last token of the answer."""
+        body = self.transformer(input_ids, attention_mask=attention_mask, return_dict=True, **inputs)
+        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)  # (B, T) each
+        loss = span_loss(start, end, start_positions, end_positions)
+        return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)
+
+
 def from_checkpoint(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The files hold the matrices of a layer turned, (in, out), and those of q, k and v as one, (in, 3 * out)."""
     found: dict[str, Tensor] = {}
@@ -208,4 +256,6 @@ HF_NAMES = {
     "transformer.ln_f.*": "transformer.norm.*",
     "lm_head.weight": "lm_head.weight",
     "score.weight": "score.weight",
+    "classifier.*": "classifier.*",
+    "qa_outputs.*": "qa_outputs.*",
 }

@@ -8,6 +8,7 @@ What is new versus GPT-2:
 - grouped heads: several queries share one head of keys and values, which keeps the cache small
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
-from course.heads import causal_lm_loss, classification_loss, last_token
+from course.heads import causal_lm_loss, classification_loss, cross_entropy, last_token, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import (
     Embedding,
@@ -28,7 +29,13 @@ from course.nn import (
     rotary,
     rotary_frequencies,
 )
-from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, SequenceClassifierOutput
+from course.outputs import (
+    BaseModelOutputWithPast,
+    CausalLMOutputWithPast,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -58,6 +65,7 @@ class LlamaConfig(ModelConfig):
     rope_scaling: dict[str, Any] | None = None      # see course.nn.rotary_frequencies
     attention_bias: bool = False
     attention_dropout: float = 0.0
+    classifier_dropout: float | None = None         # None: 0.1
     mlp_bias: bool = False
 
     @property
@@ -198,6 +206,47 @@ class LlamaForSequenceClassification(PreTrainedModel):
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
 
 
+class LlamaForTokenClassification(PreTrainedModel):
+    """One label for every token, which has seen what came before it."""
+
+    config_class = LlamaConfig
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__(config)
+        self.model = LlamaModel(config)
+        self.dropout = nn.Dropout(0.1 if config.classifier_dropout is None else config.classifier_dropout)
+        self.score = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
+        """labels (B, T) class numbers, -100 for tokens that do not count."""
+        body = self.model(input_ids, attention_mask, return_dict=True, **inputs)
+        logits = self.score(self.dropout(body.last_hidden_state))  # (B, T, L)
+        return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
+
+
+class LlamaForQuestionAnswering(PreTrainedModel):
+    """Where in the second text the answer to the first begins and ends."""
+
+    config_class = LlamaConfig
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__(config)
+        self.model = LlamaModel(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                start_positions: Tensor | None = None, end_positions: Tensor | None = None,
+                **inputs: Any) -> QuestionAnsweringModelOutput:
+        """start_positions, end_positions (B,): first and last token of the answer."""
+        body = self.model(input_ids, attention_mask, return_dict=True, **inputs)
+        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)  # (B, T) each
+        loss = span_loss(start, end, start_positions, end_positions)
+        return QuestionAnsweringModelOutput(loss, start, end, body.hidden_states, body.attentions)
+
+
 class Qwen2Model(LlamaModel):
     config_class = Qwen2Config
 
@@ -208,6 +257,25 @@ class Qwen2ForCausalLM(LlamaForCausalLM):
 
 class Qwen2ForSequenceClassification(LlamaForSequenceClassification):
     config_class = Qwen2Config
+
+
+class Qwen2ForTokenClassification(LlamaForTokenClassification):
+    config_class = Qwen2Config
+
+
+class Qwen2ForQuestionAnswering(LlamaForQuestionAnswering):
+    config_class = Qwen2Config
+
+
+def from_checkpoint(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The files of question answering call the body transformer."""
+    return {re.sub(r"^transformer\.", "model.", name): value for name, value in weights.items()}
+
+
+def to_checkpoint(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of from_checkpoint."""
+    body = "transformer." if "qa_outputs.weight" in weights else "model."
+    return {re.sub(r"^model\.", body, name): value for name, value in weights.items()}
 
 
 HF_NAMES = {
@@ -224,5 +292,6 @@ HF_NAMES = {
     "model.layers.#.mlp.down_proj.*": "model.layers.#.feed_forward.down.*",
     "model.norm.weight": "model.norm.weight",
     "lm_head.weight": "lm_head.weight",
-    "score.weight": "score.weight",
+    "score.*": "score.*",
+    "qa_outputs.*": "qa_outputs.*",
 }

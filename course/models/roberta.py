@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from course.heads import MaskedLMHead, classification_loss, cross_entropy, span_loss
+from course.heads import ClassificationHead, MaskedLMHead, classification_loss, cross_entropy, span_loss
 from course.modeling import PreTrainedModel
 from course.models import bert
 from course.models.bert import BertConfig, BertModel, classifier_dropout
@@ -81,36 +81,22 @@ class RobertaForMaskedLM(PreTrainedModel):
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
-class FirstTokenClassifier(nn.Module):
-    """Two layers on the state of <s>."""
-
-    def __init__(self, config: RobertaConfig):
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(classifier_dropout(config))
-        self.out = nn.Linear(config.hidden_size, config.num_labels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, L)."""
-        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(x[:, 0])))))
-
-
 class RobertaForSequenceClassification(PreTrainedModel):
-    """One label for a text or a pair of texts."""
+    """One label for a text or a pair of texts, read from <s>."""
 
     config_class = RobertaConfig
 
     def __init__(self, config: RobertaConfig):
         super().__init__(config)
         self.roberta = RobertaModel(config, add_pooling_layer=False)
-        self.classifier = FirstTokenClassifier(config)
+        self.classifier = ClassificationHead(config.hidden_size, config.num_labels, classifier_dropout(config))
         self.post_init()
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
         """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
         body = self.roberta(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = self.classifier(body.last_hidden_state)  # (B, L)
+        logits = self.classifier(body.last_hidden_state[:, 0])  # (B, L)
         loss = classification_loss(logits, labels, self.config)
         return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
-from course.heads import cross_entropy, shift_right
+from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import (
     Embedding,
@@ -30,7 +30,14 @@ from course.nn import (
     causal_mask,
     distance_buckets,
 )
-from course.outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput
+from course.outputs import (
+    BaseModelOutput,
+    Seq2SeqLMOutput,
+    Seq2SeqModelOutput,
+    Seq2SeqQuestionAnsweringModelOutput,
+    Seq2SeqSequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -53,6 +60,7 @@ class T5Config(ModelConfig):
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
     dropout_rate: float = 0.1
+    classifier_dropout: float = 0.0
     layer_norm_epsilon: float = 1e-6
     initializer_factor: float = 1.0
     feed_forward_proj: str = "relu"                 # the activation; "gated-…" adds a gate
@@ -242,6 +250,94 @@ class T5ForConditionalGeneration(PreTrainedModel):
         return body.after(Seq2SeqLMOutput, cross_entropy(logits, labels), logits)
 
 
+class T5EncoderModel(T5Model):
+    """The encoder alone: token ids -> one vector per token."""
+
+    def __init__(self, config: T5Config):
+        super().__init__(config)
+        self.decoder = None
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,  # type: ignore[override]
+                head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None) -> BaseModelOutput:
+        """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask (B, T); head_mask (H,) or (layers, H)."""
+        return self.encode(input_ids, attention_mask, head_mask, inputs_embeds,
+                           self.config.output_attentions if output_attentions is None else output_attentions,
+                           self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
+
+
+class T5ForTokenClassification(PreTrainedModel):
+    """One label for every token, read from the encoder."""
+
+    config_class = T5Config
+
+    def __init__(self, config: T5Config):
+        super().__init__(config)
+        self.transformer = T5EncoderModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.d_model, config.num_labels)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> TokenClassifierOutput:
+        """labels (B, T) class numbers, -100 for tokens that do not count."""
+        body = self.transformer(input_ids, attention_mask, return_dict=True, **inputs)
+        logits = self.classifier(self.dropout(body.last_hidden_state))  # (B, T, L)
+        return TokenClassifierOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
+
+
+class T5ForSequenceClassification(PreTrainedModel):
+    """One label for a text or a pair of texts: encoder and decoder read the same, the decoder's last </s> decides."""
+
+    config_class = T5Config
+
+    def __init__(self, config: T5Config):
+        super().__init__(config)
+        self.transformer = T5Model(config)
+        self.classifier = ClassificationHead(config.d_model, config.num_labels, config.classifier_dropout)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> Seq2SeqSequenceClassifierOutput:
+        """labels (B,) class numbers; (B, L) floats for several labels a text; see course.heads.classification_loss."""
+        body = read_twice(self, input_ids, attention_mask, labels is None, inputs)
+        logits = self.classifier(end_token(body.last_hidden_state, input_ids, self.config.eos_token_id))  # (B, L)
+        return body.after(Seq2SeqSequenceClassifierOutput, classification_loss(logits, labels, self.config), logits)
+
+
+class T5ForQuestionAnswering(PreTrainedModel):
+    """Where in the second text the answer to the first begins and ends: encoder and decoder read the same."""
+
+    config_class = T5Config
+
+    def __init__(self, config: T5Config):
+        super().__init__(config)
+        self.transformer = T5Model(config)
+        self.qa_outputs = nn.Linear(config.d_model, 2)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                start_positions: Tensor | None = None, end_positions: Tensor | None = None,
+                **inputs: Any) -> Seq2SeqQuestionAnsweringModelOutput:
+        """start_positions, end_positions (B,): first and last token of the answer."""
+        body = read_twice(self, input_ids, attention_mask, start_positions is None, inputs)
+        start, end = self.qa_outputs(body.last_hidden_state).unbind(-1)  # (B, T) each
+        loss = span_loss(start, end, start_positions, end_positions)
+        return body.after(Seq2SeqQuestionAnsweringModelOutput, loss, start, end)
+
+
+def read_twice(model: PreTrainedModel, input_ids: Tensor | None, attention_mask: Tensor | None, use_cache: bool,
+               inputs: dict[str, Any]) -> Seq2SeqModelOutput:
+    """The body's output; without other decoder inputs the decoder reads what the encoder reads, shifted by one."""
+    given = inputs.keys() & {"decoder_input_ids", "decoder_inputs_embeds"}
+    if not given and input_ids is not None:
+        start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
+        inputs["decoder_input_ids"] = shift_right(input_ids, pad if start is None else start, pad)
+    if not use_cache:
+        inputs["use_cache"] = False
+    return model.base_model(input_ids, attention_mask, return_dict=True, **inputs)
+
+
 @torch.no_grad()
 def init_weights(model: PreTrainedModel, module: nn.Module) -> None:
     """Spreads that take the place of the scaling which T5's attention leaves out (the paper's code, Mesh TensorFlow)."""
@@ -258,10 +354,17 @@ def init_weights(model: PreTrainedModel, module: nn.Module) -> None:
         module.weight.fill_(config.initializer_factor)
 
 
+def from_checkpoint(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """In the files of classifiers the names of the body begin with transformer."""
+    return {name.removeprefix("transformer."): value for name, value in weights.items()}
+
+
 def to_checkpoint(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """wi is called wi_1 in a network with a gate, which is wi_0."""
+    """The inverse; and wi is called wi_1 in a network with a gate, which is wi_0."""
     gated = any(".wi_0." in name for name in weights)
-    return {name.replace(".wi.", ".wi_1.") if gated else name: value for name, value in weights.items()}
+    body = "transformer." if any(name.startswith("classif") for name in weights) else ""
+    return {("" if name.startswith("classif") else body) + (name.replace(".wi.", ".wi_1.") if gated else name): value
+            for name, value in weights.items()}
 
 
 HF_NAMES = {
@@ -294,4 +397,8 @@ HF_NAMES = {
         "layer_norm.*": "norm.*",
     }.items()},
     "lm_head.weight": "lm_head.weight",
+    "classification_head.dense.*": "classifier.dense.*",
+    "classification_head.out_proj.*": "classifier.out.*",
+    "classifier.*": "classifier.*",                                         # of a token classifier
+    "qa_outputs.*": "qa_outputs.*",
 }

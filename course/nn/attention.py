@@ -154,6 +154,11 @@ class MultiHeadAttention(nn.Module):
         elif cache is not None and cache.memory is not None:
             k, v = cache.memory
         else:
+            source = memory.shape[1] if mask is None else mask.shape[-1]
+            if memory.shape[1:] != (source, self.k.in_features) or memory.shape[0] != x.shape[0] and memory.shape[0] != 1:
+                raise ValueError(f"encoder_outputs have the shape {tuple(memory.shape)}, the decoder asks for "
+                                 f"{(x.shape[0], source, self.k.in_features)}: give it texts, attention_mask and "
+                                 "encoder_outputs that belong together, of one model")
             k, v = self.split(self.k(memory)), self.split(self.v(memory))                 # (B, H, S, d)
             if cache is not None:
                 cache.memory = k, v
@@ -181,6 +186,10 @@ class MultiHeadAttention(nn.Module):
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
         """(B, H, T, d), (B, H, S, d) -> (B, H, T, S): how well each query fits each key."""
         return q @ k.mT * self.scale
+
+    def flops(self, length: int) -> int:
+        """Multiplications and additions for a token that looks at `length` tokens, beside those of the four matrices."""
+        return 4 * length * self.heads * self.head_width      # half for the scores, half for the mix of the values
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, H * d) -> (B, H, T, d)."""

@@ -34,7 +34,7 @@ def apply_chunking_to_forward(forward_fn: Callable, chunk_size: int, chunk_dim: 
     chunk_size 0 computes everything at once. Raises ValueError when chunk_size does not divide the length.
     Source: Kitaev et al. 2020, "Reformer", section 3.
     """
-    if not inputs or len({x.shape[chunk_dim] for x in inputs}) != 1:
+    if not inputs or any(x.shape[chunk_dim] != inputs[0].shape[chunk_dim] for x in inputs):
         raise ValueError(f"every input needs the same length along dimension {chunk_dim}, "
                          f"got {[tuple(x.shape) for x in inputs]}")
     if chunk_size <= 0:
@@ -53,6 +53,14 @@ class Embedding(nn.Embedding):
 
     def reset_parameters(self) -> None:
         pass
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(...) -> (..., D)."""
+        try:
+            return super().forward(ids)
+        except IndexError:
+            raise IndexError(f"ids from {ids.min().item()} to {ids.max().item()} were looked up among embeddings for the ids "
+                             f"0 to {self.num_embeddings - 1}. Do tokenizer and model belong together?") from None
 
 
 class FeedForward(nn.Module):

@@ -214,7 +214,7 @@ def test_auto_classes_choose_what_an_architecture_is_known_for():
               "bart": "BartForConditionalGeneration", "t5": "T5ForConditionalGeneration"}
     found = {kind: class_for(kind, *course.AutoModelWithLMHead.endings).__name__ for kind in wanted}
     assert found == wanted
-    with pytest.raises(ValueError, match="T5 models have no task class ForCausalLM or LMHeadModel; they have: ForCond"):
+    with pytest.raises(ValueError, match="T5 models have no task class ForCausalLM or LMHeadModel or .*; they have: ForCond"):
         class_for("t5", *course.AutoModelForCausalLM.endings)
 
 

@@ -1,0 +1,1 @@
+"""Training: settings, the loop, what it is made of."""
