@@ -1,7 +1,8 @@
 """`course build`: one source, two notebooks.
 
 lessons/src/NN_name.py (py:percent, solutions in place) is the only file an author edits. From it come
-lessons/NN_name.ipynb (exercises as stubs, no outputs), solutions/NN_name.ipynb (executed) and lessons/index.ipynb:
+lessons/NN_name.ipynb (exercises as stubs, no outputs), solutions/NN_name.ipynb (executed), lessons/index.ipynb and, with
+the entries of course/terms.py, lessons/glossary.ipynb:
 
     a cell tagged `solution`                    is only in the solution
     ### BEGIN SOLUTION … ### END SOLUTION       lines between them are only in the solution
@@ -27,6 +28,8 @@ try:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 except ModuleNotFoundError as error:
     raise SystemExit(f'course build needs {error.name}. Try: pip install "course[lab]"') from None
+
+from course.terms import TERMS
 
 ROOT = Path(__file__).parents[1]
 MAX_LINES, CELL_SECONDS = 20, 120
@@ -116,6 +119,24 @@ def index(sources: dict[str, list[Any]]) -> Any:
     return nbformat.v4.new_notebook(cells=cells, metadata=KERNEL)
 
 
+def terms_page(sources: dict[str, list[Any]]) -> Any:
+    """lessons/glossary.ipynb, to which the lessons link: glossary.ipynb#attention-mask is a heading in it."""
+    def link(name: str) -> str:
+        return f"[{name}](#{name.replace(' ', '-')})"
+
+    cells = [nbformat.v4.new_markdown_cell(
+                 "# Glossary\n\nRun the next cell for a table with a box to search in. `course.glossary(\"token\")` shows one "
+                 "term and runs its example.", id="glossary-00"),
+             nbformat.v4.new_code_cell("import course\n\ncourse.glossary()", id="glossary-01")]
+    for number, term in enumerate(TERMS, 2):
+        also = " · ".join(f"[lesson {int(name[:2])}]({name}.ipynb)" for name in sources if int(name[:2]) in term.lessons)
+        cells.append(nbformat.v4.new_markdown_cell(
+            f"## {term.name}\n\n{term.meaning}\n\n```python\n{term.example}\n```\n\n"
+            f"See also: {', '.join(map(link, term.related))}" + (f" · used in {also}" if also else ""),
+            id=f"glossary-{number:02d}"))
+    return nbformat.v4.new_notebook(cells=cells, metadata=KERNEL)
+
+
 def execute(notebook: Any, name: str) -> str:
     """Runs the cells in an empty folder, offline; returns seconds and memory for the table."""
     # The last cell is ours; it fails on Windows, where the column stays empty.
@@ -180,7 +201,7 @@ def build(root: Path, names: tuple[str, ...], check: bool, run: bool) -> int:
         raise LessonError(f"no lesson {' or '.join(names)} in {lessons / 'src'}; "
                           f"there are: {', '.join(sources) or 'none'}")
     print("lesson                     words    cells    lines: median p90 max  seconds  slowest     MiB")
-    pages = {lessons / "index.ipynb": index(sources)}
+    pages = {lessons / "index.ipynb": index(sources), lessons / "glossary.ipynb": terms_page(sources)}
     for name in chosen:
         lesson, solution = (twin(name, sources[name], full) for full in (False, True))
         measured = execute(solution, name) if run and not check else ""
@@ -194,7 +215,7 @@ def build(root: Path, names: tuple[str, ...], check: bool, run: bool) -> int:
     problems = [f"{path.relative_to(root)} {flaw}" for path, notebook in pages.items()
                 for flaw in flaws(path, notebook, path.parent == solutions)]
     problems += [f"{path.relative_to(root)} has no source in lessons/src" for folder in (lessons, solutions)
-                 for path in sorted(folder.glob("*.ipynb")) if path.stem not in {*sources, "index"}]
+                 for path in sorted(folder.glob("*.ipynb")) if path.stem not in {*sources, "index", "glossary"}]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

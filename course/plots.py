@@ -53,29 +53,31 @@ def probabilities(labels: Sequence[str], scores: Sequence[float], title: str = "
     return Picture(figure, f"Bar chart. {title} {bars}.")
 
 
-def attention(weights: Any, tokens: Sequence[str], title: str = "") -> Picture:
-    """Heat map of the attention of one head, or of a mean of heads: weights (T, T), each row sums to 1.
+def attention(weights: Any, tokens: Sequence[str], title: str = "", looked_at: Sequence[str] | None = None) -> Picture:
+    """Heat map of the attention of one head, or of a mean of heads: weights (T, S), each row sums to 1.
 
-    Row: the token that looks; column: the token that is looked at.
+    Row: the token that looks; column: the token that is looked at. looked_at: the tokens of the columns where they
+    are others, those of the text that a decoder reads (cross-attention).
     """
+    columns = tokens if looked_at is None else looked_at
     table = np.asarray(weights.detach().float().cpu() if hasattr(weights, "detach") else weights, dtype=float)
     if table.ndim != 2:
         raise ValueError(f"attention of the shape {table.shape} is not one map: choose a layer, a text and a head, "
                          "like outputs.attentions[-1][0, 0], or take the mean over heads, attentions[-1][0].mean(0)")
-    if table.shape != (len(tokens), len(tokens)):
-        raise ValueError(f"the map has the shape {table.shape} and there are {len(tokens)} tokens. "
+    if table.shape != (len(tokens), len(columns)):
+        others = f" that look at {len(columns)} others" if looked_at is not None else ""
+        raise ValueError(f"the map has the shape {table.shape} and there are {len(tokens)} tokens{others}. "
                          "Were [CLS], [SEP] and padding counted? tokenizer.convert_ids_to_tokens(ids) names them all")
-    if len(tokens) > MOST_TOKENS:
-        raise ValueError(f"{len(tokens)} tokens make a map nobody can read: choose a text of {MOST_TOKENS} or fewer")
-    side = 1.6 + 0.28 * len(tokens)
-    figure = Figure(figsize=(side + 1, side))
+    if (most := max(table.shape)) > MOST_TOKENS:
+        raise ValueError(f"{most} tokens make a map nobody can read: choose a text of {MOST_TOKENS} or fewer")
+    figure = Figure(figsize=(2.6 + 0.28 * len(columns), 1.6 + 0.28 * len(tokens)))
     axes = figure.subplots()
     image = axes.imshow(table, cmap="cividis", vmin=0)
-    axes.set_xticks(range(len(tokens)), tokens, rotation=90, parse_math=False)
+    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)
     axes.set_yticks(range(len(tokens)), tokens, parse_math=False)
     axes.set(xlabel="is looked at", ylabel="looks")
     axes.set_title(title, parse_math=False, loc="left")
     figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
-    rows = "; ".join(f"{token} looks most at {tokens[row.argmax()]} ({row.max():.2f})"
+    rows = "; ".join(f"{token} looks most at {columns[row.argmax()]} ({row.max():.2f})"
                      for token, row in zip(tokens, table, strict=True))
     return Picture(figure, f"Heat map of attention. {title} {rows}.")

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from course.modeling import PreTrainedModel
 from course.outputs import ModelOutput
-from course.tokenizers.base import NO_LIMIT, BatchEncoding, PreTrainedTokenizer
+from course.tokenizers.base import NO_LIMIT, PreTrainedTokenizer
+from course.tokenizers.encoding import BatchEncoding
 
 log = logging.getLogger(__name__)
 WINDOW = 1024                                       # texts that are sorted together

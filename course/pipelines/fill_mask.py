@@ -6,7 +6,7 @@ import torch
 
 from course.outputs import ModelOutput
 from course.pipelines.base import Pipeline
-from course.tokenizers.base import BatchEncoding
+from course.tokenizers.encoding import BatchEncoding
 
 
 class FillMaskPipeline(Pipeline):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from course.outputs import ModelOutput
 from course.pipelines.base import Pipeline
-from course.tokenizers.base import BatchEncoding
+from course.tokenizers.encoding import BatchEncoding
 
 
 class TextClassificationPipeline(Pipeline):

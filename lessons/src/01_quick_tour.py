@@ -12,7 +12,7 @@
 # - save a model, load it again, and find where downloads are kept;
 # - say when to change only the head of a model and when to train from scratch.
 #
-# 45 minutes · data: six answers, invented for this lesson · models: `pocket/sentiment` and `pocket/encoder`, 14
+# 45 minutes · data: six answers, invented for this lesson · models: `pocket/sentiment` and `pocket/encoder`, 15
 # million weights, part of the package · memory: under 0.8 GB · no network needed
 
 # %% [markdown]
@@ -227,8 +227,8 @@ with torch.inference_mode():
 print(len(outputs.hidden_states), "hidden states", tuple(outputs.hidden_states[0].shape))
 print(len(outputs.attentions), "attentions", tuple(outputs.attentions[0].shape))
 tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"][0])
-heatmap = outputs.attentions[3][0, 1]
-plots.attention(heatmap, tokens, "Layer 4, head 2")
+heatmap = outputs.attentions[3][0, 6]
+plots.attention(heatmap, tokens, "Layer 4, head 7")
 
 # %% [markdown]
 # *What we see.* One state before the first layer and one after each; one map per layer and head. A row shows where

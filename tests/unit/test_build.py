@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import re
 import shutil
 import subprocess
 import tomllib
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 
 from course import build
+from course.terms import TERMS
 
 LESSON = '''\
 # %% [markdown]
@@ -103,7 +105,7 @@ def test_ids_tags_and_metadata_are_stable(built):
 
 def test_building_twice_gives_the_same_files(built):
     before = {path: path.read_bytes() for path in built.rglob("*.ipynb")}
-    assert len(before) == 3
+    assert len(before) == 4
     assert build.main(["--root", str(built), "07"]) == 0
     assert {path: path.read_bytes() for path in built.rglob("*.ipynb")} == before
 
@@ -113,6 +115,14 @@ def test_index_says_what_a_lesson_asks_and_takes(built):
     for part in ("[07 · Counting](07_count.ipynb)", "> How many people answered?", "- trust nobody's count",
                  "45 minutes", "(../solutions/07_count.ipynb)"):
         assert part in page
+
+
+def test_glossary_page_has_every_term_and_links_to_lessons_and_terms(built):
+    text = "\n".join(cell.source for cell in read(built, "lessons/glossary").cells)
+    assert all(f"\n## {term.name}\n" in text and term.meaning in text for term in TERMS)
+    assert "[lesson 7](07_count.ipynb)" in text and "lesson 1]" not in text
+    headings = {line[3:].replace(" ", "-") for line in text.splitlines() if line.startswith("## ")}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
 def test_fresh_notebooks_pass_the_check_with_other_outputs(built, capsys):

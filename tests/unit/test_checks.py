@@ -1,10 +1,14 @@
 """Each check: silent on `...`, a ✓ for the right answer, and the right question for each likely mistake."""
 
+import copy
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import tiny
 import torch
+from cases_tokenizers import FOUR, SIX
 
 from course import BatchEncoding, checks
 
@@ -68,6 +72,49 @@ def lookup(top_k, otherwise=0):
     return lambda text, word: {g["token_str"]: g["score"] for g in UNMASK(text, top_k=top_k)}.get(word, otherwise)
 
 
+ORDERED = tiny.tokenizer()(["the council is good.", "good is the council."], return_tensors="pt")
+PLACES = torch.arange(ORDERED["input_ids"].shape[1]).expand(2, -1)
+PADDED = tiny.tokenizer()(["the council is not good.", "bad"], padding=True, return_tensors="pt")
+LABELS = torch.tensor([[5, 1, 3, 2], [4, 4, -100, -100]])
+BODY, CHUNKED = tiny.model(""), tiny.model("", chunk_size_feed_forward=8)
+
+THREE = tiny.model("", num_hidden_layers=3)
+with torch.inference_mode():
+    INSIDE = THREE(**ORDERED, output_hidden_states=True)
+
+
+def change_without(number):
+    """What a model with that layer taken out gives, against the whole one."""
+    shorter = copy.deepcopy(THREE)
+    del shorter.layers[number]
+    with torch.inference_mode():
+        return (shorter(**ORDERED).last_hidden_state - INSIDE.last_hidden_state).abs().mean().item()
+
+
+LEAST, MIDDLE, MOST = sorted(range(3), key=change_without)
+
+
+def attend(scale=0.5, masked=True, dim=-1):
+    def function(q, k, v, mask):
+        return (q @ k.mT * scale + (mask if masked else 0)).softmax(dim) @ v
+    return function
+
+
+def halves(first=True, second=True, norm="norm", old_x=False):
+    """One layer, with the mistakes that are asked for."""
+    def function(x, block):
+        half = block.attention_norm(block.attention(x)[0] + (x if first else 0))
+        return getattr(block, norm)(block.feed_forward(half) + ((x if old_x else half) if second else 0))
+    return function
+
+
+def norm_first(x, block):
+    x = x + block.attention(block.attention_norm(x))[0]
+    return x + block.feed_forward(block.norm(x))
+
+
+TRIANGLE = torch.ones(5, 5).tril()
+
 CASES = {
     checks.agreement: (
         (RESULTS, CODER), (0.8, ["so so"]),
@@ -94,7 +141,62 @@ CASES = {
     checks.head_weights: (
         (HEAD,), (24,),
         [((21,), "almost"), ((80,), "whole model"), ((7,), "how many labels"), (("24",), "one whole number")]),
-}
+    checks.words_in_pieces: (
+        ("the newer school is schooling people", tiny.tokenizer()), (["newer", "schooling"],),
+        [((["new", "##er", "school", "##ing"],), "begins with ##"), ((["the", "school", "is", "people"],), "stayed whole"),
+         ((["newer", "people"],), "'people' should not"), ((["newer"],), "whole answer"), ((["newr", "schooling"],), "'newr'"),
+         (([1, 4],), "list of words"), (("newer schooling",), "list of words"), ((2,), "TypeError")]),
+    checks.mask_by_hand: (
+        (PADDED,), (PADDED["attention_mask"],),
+        [((PADDED["input_ids"] == 0,), "True and False"), ((1 - PADDED["attention_mask"],), "other way round"),
+         ((torch.ones_like(PADDED["input_ids"]),), "only padding"), ((PADDED["attention_mask"][0],), "one number for each"),
+         (([1, 1],), "has list")]),
+    checks.bag_of_words: (
+        (ORDERED, tiny.model()), (torch.zeros_like(PLACES),),
+        [((PLACES,), "counts by itself"), ((PLACES.flip(1),), "apart"), ((0,), "tensor of the shape (2, 7)"),
+         ((torch.zeros(7),), "tensor of the shape"), ((torch.zeros(2, 7),), "TypeError"), ((PLACES + 90,), "IndexError")]),
+    checks.moved_right: (
+        (LABELS,), (torch.tensor([[0, 5, 1, 3], [0, 4, 4, 0]]),),
+        [((torch.tensor([[0, 5, 1, 3], [0, 4, 4, -100]]),), "negative"), ((LABELS,), "before anything is written"),
+         ((torch.tensor([[1, 3, 2, 0], [4, 0, 0, 0]]),), "to the left"), ((LABELS[:, :-1],), "which one has to go"),
+         ((torch.zeros(2, 4).long(),), "first row is [0, 0, 0, 0]"), (([0, 5],), "should be a tensor")]),
+    checks.chunks: (
+        (BODY,), (CHUNKED, 0.0),
+        [((BODY, 0.0), "have the size 0"), ((CHUNKED, 0.3), "is too much"), ((CHUNKED, float("nan")), "too much"),
+         ((CHUNKED, -1e-7), "negative"), ((CHUNKED, torch.zeros(2)), "one number"), ((8, 0.0), "should be a model"),
+         ((tiny.model("", num_hidden_layers=1, chunk_size_feed_forward=8), 0.0), "differ in their layers")]),
+    checks.cosine: (
+        (), (lambda a, b: a @ b / a.norm() / b.norm(),),
+        [((lambda a, b: a @ b,), "How long are they"), ((lambda a, b: a @ b / a.norm(),), "What about the second"),
+         ((lambda a, b: a @ b / b.norm(),), "What about the first"), ((lambda a, b: a * b,), "one number"),
+         ((lambda a, b: a @ b / (a.norm() + b.norm()),), "multiplied"), ((lambda a, b: (a - b).norm(),), "on paper"),
+         ((lambda a, b: a @ b / (a @ a * (b @ b)),), "root is missing"), ((0.79,), "a function"), ((lambda a: 1,), "TypeError"),
+         ((lambda a, b: ...,), "not done yet")]),
+    checks.attend: (
+        (), (attend(),),
+        [((attend(masked=False),), "where does the mask"), ((attend(scale=1),), "not divided"),
+         ((attend(scale=0.25),), "divided by the width"), ((attend(dim=-2),), "sum to 1"), ((attend(scale=2),), "In which order"),
+         ((lambda q, k, v, mask: (q @ k.mT / 2 + mask).softmax(-1),), "has the shape (2, 3, 6)"), ((3,), "a function"),
+         ((lambda q, k, v, mask: ...,), "not done yet"), ((lambda q, k: q,), "TypeError")]),
+    checks.causal: (
+        (), (torch.full((5, 5), float("-inf")).triu(1),),
+        [((TRIANGLE,), "forbids nothing"), ((TRIANGLE * float("-inf"),), "0 times infinity"),
+         ((torch.full((5, 5), float("-inf")).tril(-1),), "right side"), ((torch.full((5, 5), float("-inf")).triu(),), "itself"),
+         ((torch.full((5, 5), float("-inf")).tril(),), "only what comes later"), ((-9 * (1 - TRIANGLE),), "-9 lowers"),
+         ((torch.full((5, 5), float("-inf")),), "row 2"), ((torch.zeros(4, 4),), "(4, 4)"), ((None,), "has ()")]),
+    checks.one_layer: (
+        (BODY,), (halves(),),
+        [((halves(first=False),), "attention replaces"), ((halves(second=False),), "feed-forward network replaces"),
+         ((halves(False, False),), "both halves forget"), ((halves(norm="attention_norm"),), "same norm twice"),
+         ((halves(old_x=True),), "What is x by then"), ((norm_first,), "norm first"), ((lambda x, block: block(x),), "two things"),
+         ((lambda x, block: block.attention_norm(x + block.attention(x)[0]),), "first half"),
+         ((lambda x, block: x,), "in this order"), ((lambda x, block: x[0],), "in this order"), ((BODY.layers,), "NotImplementedError"),
+         ((lambda x, block: ...,), "not done yet"), ((1,), "a function")]),
+    checks.spare_layer: (
+        (THREE, INSIDE), (LEAST,),
+        [((MOST,), "changes most"), ((MIDDLE,), "missed less"), ((3,), "counted from 0"), ((0.07,), "number of a layer"),
+         ((-1,), "3 layers"), (("2",), "number of a layer")]),
+} | FOUR | SIX
 WRONG = [(check, answer, hint) for check, (_, _, wrong) in CASES.items() for answer, hint in wrong]
 
 
@@ -123,9 +225,9 @@ def test_wrong_answers_get_the_question_that_helps(check, answer, hint):
 
 def test_every_check_is_tested_and_numbered_in_order():
     made = [check for check in vars(checks).values() if hasattr(check, "__wrapped__")]
-    assert made == list(CASES)
-    numbers = [repr(check(...)).split(":")[0] for check in made]
-    assert numbers == [f"Exercise {number}" for number in range(1, len(made) + 1)]
+    assert set(made) == set(CASES)
+    numbers = [int(repr(check(...)).split(":")[0].removeprefix("Exercise ")) for check in made]
+    assert all(number in (1, before + 1) for before, number in pairwise([0, *numbers])), numbers    # each lesson begins with 1
 
 
 def test_disputed_answers_may_come_in_any_order_and_kind_of_list():

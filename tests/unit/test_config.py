@@ -149,3 +149,9 @@ def test_configs_print_as_json():
     with pytest.raises(AttributeError, match="BertConfig has no setting 'hiden_size'"):
         config().hiden_size  # noqa: B018
     assert course.AutoConfig.for_model("bert") == BertConfig()
+
+
+def test_a_model_may_have_several_end_tokens():
+    assert course.LlamaConfig(eos_token_id=[1, 2]).eos_token_id == [1, 2]
+    with pytest.raises(ValueError, match="eos_token_id must be a whole number"):
+        course.LlamaConfig(eos_token_id=[1, "2"])

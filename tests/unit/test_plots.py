@@ -44,6 +44,14 @@ def test_attention_is_said_in_words_and_drawn():
     assert png(picture) == png(plots.attention(MAP.tolist(), ["not", "so", "bad"], "Layer 1"))
 
 
+def test_attention_to_another_text_has_its_tokens_as_columns():
+    picture = plots.attention(torch.tensor([[0.1, 0.7, 0.2], [0.6, 0.3, 0.1]]), ["le", "loyer"], "", ["the", "rent", "."])
+    assert "le looks most at rent (0.70); loyer looks most at the (0.60)." in repr(picture)
+    assert [label.get_text() for label in picture.figure.axes[0].get_xticklabels()] == ["the", "rent", "."]
+    with pytest.raises(ValueError, match="2 tokens that look at 3 others"):
+        plots.attention(MAP, ["a", "b"], "", ["a", "b", "c"])
+
+
 @pytest.mark.parametrize(("weights", "tokens", "cure"), [
     (torch.zeros(1, 2, 3, 3), ["a"] * 3, r"attentions\[-1\]\[0, 0\]"),
     (torch.zeros(3, 3), ["a"] * 2, "convert_ids_to_tokens"),
