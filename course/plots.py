@@ -36,21 +36,27 @@ class Picture:
         return self.alt
 
 
-def probabilities(labels: Sequence[str], scores: Sequence[float], title: str = "") -> Picture:
-    """One bar for each label, the first on top; scores lie between 0 and 1."""
-    scores = [float(score) for score in scores]
-    if len(labels) != len(scores) or not scores:
-        raise ValueError(f"{len(labels)} labels and {len(scores)} scores: each bar needs one of both")
+def bars(labels: Sequence[str], values: Sequence[float], title: str = "", xlabel: str = "", decimals: int = 2,
+         most: float | None = None) -> Picture:
+    """One bar for each label, the first on top; `most` is the right end of the axis."""
+    values = [float(value) for value in values]
+    if len(labels) != len(values) or not values:
+        raise ValueError(f"{len(labels)} labels and {len(values)} values: each bar needs one of both")
     figure = Figure(figsize=(6, 0.8 + 0.3 * len(labels)))
     axes = figure.subplots()
-    axes.bar_label(axes.barh(range(len(scores)), scores, color="#0072b2"), fmt="%.2f", padding=4)
+    axes.bar_label(axes.barh(range(len(values)), values, color="#0072b2"), fmt=f"%.{decimals}f", padding=4)
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
-    axes.set(xlim=(0, 1), xlabel="probability")
+    axes.set(xlim=(0, most), xlabel=xlabel)
     axes.set_title(title, parse_math=False, loc="left")
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    bars = ", ".join(f"{label} {score:.2f}" for label, score in zip(labels, scores, strict=True))
-    return Picture(figure, f"Bar chart. {title} {bars}.")
+    alt = ", ".join(f"{label} {value:.{decimals}f}" for label, value in zip(labels, values, strict=True))
+    return Picture(figure, f"Bar chart. {title} {alt}.")
+
+
+def probabilities(labels: Sequence[str], scores: Sequence[float], title: str = "") -> Picture:
+    """One bar for each label, the first on top; scores lie between 0 and 1."""
+    return bars(labels, scores, title, "probability", most=1)
 
 
 def attention(weights: Any, tokens: Sequence[str], title: str = "", looked_at: Sequence[str] | None = None) -> Picture:

@@ -37,7 +37,7 @@ TERMS = [
          """, """
          from course import AutoTokenizer
          AutoTokenizer.from_pretrained("pocket/encoder").tokenize("Our neighbourhood is gentrifying.")
-         """, ("tokenizer", "input IDs", "special tokens"), (1, 2, 7), ("subword", "word piece")),
+         """, ("tokenizer", "input IDs", "special tokens"), (1, 2, 6, 7), ("subword", "word piece")),
     Term("tokenizer", """
          The program that cuts a text into tokens and looks up the number of each. It belongs to its model: with the tokenizer
          of another one, the numbers mean other words.
@@ -45,14 +45,14 @@ TERMS = [
          from course import AutoTokenizer
          tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
          tokenizer.decode(tokenizer("The rent is too high.")["input_ids"])
-         """, ("token", "input IDs", "special tokens"), (1, 2, 7)),
+         """, ("token", "input IDs", "special tokens"), (1, 2, 4, 7)),
     Term("special tokens", """
          Tokens that no author wrote. [CLS] and [SEP] frame a text, [PAD] fills a short one up, [MASK] covers a word, [UNK]
          stands for what the vocabulary cannot spell. Other families of models have other signs.
          """, """
          from course import AutoTokenizer
          AutoTokenizer.from_pretrained("pocket/encoder").all_special_tokens
-         """, ("token", "padding", "MLM"), (2,)),
+         """, ("token", "padding", "MLM"), (2, 4)),
     Term("NLP", """
          Natural language processing: everything that a computer does with the language of people. It covers understanding a
          text, writing one, and plain steps such as cutting it into tokens.
@@ -253,7 +253,7 @@ TERMS = [
          tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
          batch = tokenizer(["Fine.", "The noise never stops."], padding=True)
          [tokenizer.convert_ids_to_tokens(ids) for ids in batch["input_ids"]]
-         """, ("attention mask", "special tokens"), (1, 2)),
+         """, ("attention mask", "special tokens"), (1, 2, 4)),
     Term("attention mask", """
          One number a token: 1 means read it, 0 means look past it. It keeps padding out of the result. Without it, the score of
          an answer depends on the length of the others in its batch.
@@ -264,14 +264,14 @@ TERMS = [
          batch = tokenizer("It is all right here.", padding="max_length", max_length=40, return_tensors="pt")
          positive = lambda **inputs: round(model(**inputs).logits.softmax(-1)[0, 1].item(), 3)
          {"with the mask": positive(**batch), "without": positive(input_ids=batch["input_ids"])}
-         """, ("padding", "input IDs", "causal mask"), (1, 2, 7), ("mask",)),
+         """, ("padding", "input IDs", "causal mask"), (1, 2, 4, 7), ("mask",)),
     Term("token type IDs", """
          One number a token that says to which of two texts it belongs, 0 for the first and 1 for the second: question and
          answer, statement and reply. Models of the BERT kind use them, most others do not.
          """, """
          from course import AutoTokenizer
          AutoTokenizer.from_pretrained("pocket/encoder")("Why did you move?", "The rent.")["token_type_ids"]
-         """, ("input IDs", "special tokens"), (2, 7), ("segment IDs",)),
+         """, ("input IDs", "special tokens"), (2, 4, 7), ("segment IDs",)),
     Term("position IDs", """
          The place of each token: 0, 1, 2 and so on. Attention alone does not know the order of words. The model counts by
          itself, so one gives these numbers only to break the rule; the example gives every token the same place, and two
@@ -332,7 +332,7 @@ TERMS = [
          rent, money, tree = model.tokens.weight[tokenizer.convert_tokens_to_ids(["rent", "money", "tree"])]
          near = lambda a, b: round(torch.cosine_similarity(a, b, dim=0).item(), 2)
          {"rent, money": near(rent, money), "rent, tree": near(rent, tree)}
-         """, ("hidden state", "input IDs", "position IDs"), (2, 7), ("word vector", "vector")),
+         """, ("hidden state", "input IDs", "position IDs"), (2, 6, 7), ("word vector", "vector")),
     Term("hidden state", """
          What a layer makes of a token: a vector that has taken in more and more of the context. A model with n layers has n + 1
          hidden states for each token, the first of which is the embedding.

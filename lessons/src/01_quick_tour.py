@@ -158,7 +158,8 @@ checks.word_probability(probability, unmask)
 # %% [markdown]
 # ## 3. The same by hand
 #
-# A pipeline has three parts: a **tokenizer** turns text into numbers, a **model** turns numbers into scores, a last
+# A pipeline has three parts: a
+# [tokenizer](../lessons/glossary.ipynb#tokenizer) turns text into numbers, a **model** turns numbers into scores, a last
 # step turns scores into labels.
 
 # %% tags=["nbval-check-output"]
@@ -175,7 +176,7 @@ for name in ("input_ids", "attention_mask"):
 # *What we see.* The pieces of two answers, then their numbers (`input_ids`). `[CLS]` and `[SEP]` frame a text. The
 # shorter one is filled up with `[PAD]`, and the `attention_mask` says what counts: 1 is text, 0 is padding.
 #
-# The model returns **logits**, scores without a fixed range. Softmax turns them into probabilities.
+# The model returns [logits](../lessons/glossary.ipynb#logits), scores without a fixed range. Softmax turns them into probabilities.
 
 # %%
 with torch.inference_mode():
@@ -187,7 +188,8 @@ table.assign(pipeline=results["score"].values[2:4]).round(4)
 # *What we see.* The higher probability is the pipeline's score; `classifier.explain(text)` prints these steps for any
 # text.
 #
-# Give the model **labels** too, and it returns a **loss**: how much they surprise it. Training makes this number
+# Give the model **labels** too, and it returns a
+# [loss](../lessons/glossary.ipynb#loss): how much they surprise it. Training makes this number
 # smaller.
 
 # %%
@@ -217,7 +219,8 @@ checks.least_sure(least_sure, answers, model, tokenizer)
 # %% [markdown]
 # ## 4. Look inside
 #
-# A model is a stack of layers. In each, every token gathers information from the others: **attention**. Ask, and the
+# A model is a stack of layers. In each, every token gathers information from the others:
+# [attention](../lessons/glossary.ipynb#attention). Ask, and the
 # model returns what it computed on the way.
 
 # %%

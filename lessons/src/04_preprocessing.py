@@ -18,22 +18,25 @@
 # %% [markdown]
 # ## 1. From an answer to numbers
 #
-# A **tokenizer** cuts a text into pieces that the model knows, and gives the number of each. The vocabulary was fixed
-# when the model was trained, so take the tokenizer of your model, never another one.
+# A [tokenizer](../lessons/glossary.ipynb#tokenizer) cuts a text into pieces that the model knows, and gives the number
+# of each. The vocabulary was fixed when the model was trained, so take the tokenizer of your model, never another one.
 
 # %%
 import pandas as pd
-from course import AutoModelForSequenceClassification, AutoTokenizer, checks, load_dataset
+from course import AutoModelForSequenceClassification, AutoTokenizer
+from course import checks, load_dataset, plots
 
 survey = load_dataset("local_life").query("language == 'en'").dropna(subset="answer")
 tokenizer = AutoTokenizer.from_pretrained("pocket/sentiment")
 answer = survey["answer"].iloc[0]
 encoded = tokenizer(answer)
-pd.DataFrame({"token": encoded.tokens(), "id": encoded["input_ids"], "word": encoded.word_ids()}, dtype=object).head(12)
+columns = {"token": encoded.tokens(), "id": encoded["input_ids"], "word": encoded.word_ids()}
+pd.DataFrame(columns, dtype=object).head(12)
 
 # %% [markdown]
-# *What we see.* `[CLS]` opens every text and belongs to no word; `[SEP]` closes it. They are **special tokens**: the
-# model was trained with them and misses them when they are absent. Back we go:
+# *What we see.* `[CLS]` opens every text and belongs to no word; `[SEP]` closes it. They are
+# [special tokens](../lessons/glossary.ipynb#special-tokens): the model was trained with them and misses them when they
+# are absent. Back we go:
 
 # %%
 print(answer[:95])
@@ -75,8 +78,18 @@ checks.split_share(split_share, survey["answer"], tokenizer)
 # %% [markdown]
 # ## 2. Many answers in one batch
 #
-# A batch is a rectangle of numbers, and answers are not equally long. **Padding** fills the short ones up; the
-# **attention mask** says which positions are text (1) and which are filling (0).
+# A batch is a rectangle of numbers, and answers are not equally long.
+
+# %%
+sizes = pd.Series([len(ids) for ids in tokenizer(list(survey["answer"]))["input_ids"]])
+groups = pd.cut(sizes, [0, 10, 20, 40, 80, 160]).value_counts(sort=False)
+labels = [f"up to {group.right}" for group in groups.index]
+plots.bars(labels, groups, "Answers by number of tokens", decimals=0)
+
+# %% [markdown]
+# [Padding](../lessons/glossary.ipynb#padding) fills the short ones up; the
+# [attention mask](../lessons/glossary.ipynb#attention-mask) says which positions are text (1) and which are filling
+# (0).
 
 # %%
 three = sorted(survey["answer"].iloc[:30], key=len)[::14]
@@ -90,11 +103,11 @@ print(three, batch["input_ids"].shape, batch["attention_mask"], sep="\n")
 
 # %%
 def lengths(padding, truncation):
-    rows = tokenizer(three, padding=padding, truncation=truncation, max_length=12, verbose=False)["input_ids"]
-    return [len(row) for row in rows]
+    settings = {"padding": padding, "truncation": truncation, "max_length": 12, "verbose": False}
+    return [len(ids) for ids in tokenizer(three, **settings)["input_ids"]]
 
-pd.DataFrame({f"truncation={cut}": {f"padding={fill!r}": lengths(fill, cut) for fill in (False, True, "max_length")}
-              for cut in (False, True)})
+pd.DataFrame({f"truncation={cut}": {f"padding={fill!r}": lengths(fill, cut)
+                                    for fill in (False, True, "max_length")} for cut in (False, True)})
 
 # %% [markdown]
 # *What we see.* `padding=True` goes to the longest of this batch, `"max_length"` to a fixed length, whatever that
@@ -115,7 +128,7 @@ pd.DataFrame({f"truncation={cut}": {f"padding={fill!r}": lengths(fill, cut) for 
 one_batch, sorted_groups = ..., ...  # your code here
 ### BEGIN SOLUTION
 def filling(groups):
-    masks = [tokenizer(group, padding=True, return_tensors="pt")["attention_mask"] for group in groups]
+    masks = [tokenizer(group, padding=True, return_tensors="pt").attention_mask for group in groups]
     return 1 - sum(mask.sum().item() for mask in masks) / sum(mask.numel() for mask in masks)
 
 ordered = sorted(survey["answer"], key=lambda text: len(tokenizer(text)["input_ids"]))
@@ -133,13 +146,13 @@ checks.filling(one_batch, sorted_groups, survey["answer"], tokenizer)
 # ## 3. Longer than the model
 #
 # Some documents are long: an interview, a speech, or all that the people of one place have to say. Here is one
-# made of every answer from a village.
+# made of the problems that villagers named.
 
 # %%
-document = " ".join(survey.loc[survey["area"] == "village", "answer"])
+document = " ".join(survey.query("area == 'village' and question == 'problem'")["answer"])
 kept = tokenizer(document, truncation=True, return_offsets_mapping=True)
 end = kept["offset_mapping"][-2][1]  # the letter at which the last piece before [SEP] stops
-print(f"{len(document):,} letters. The model reads {end:,} of them, and never this: …{document[end:][:50]}")
+print(f"{len(document):,} letters; the model reads {end:,} of them.", "Never this: …", document[end:][:40])
 
 # %% [markdown]
 # *What we see.* Cutting is silent. If complaints come last, a cut text looks content. **Windows** read everything:
@@ -148,12 +161,12 @@ print(f"{len(document):,} letters. The model reads {end:,} of them, and never th
 
 # %%
 def windows(text, size=128, stride=32):
-    return tokenizer(text, truncation=True, max_length=size, stride=stride, padding=True,
-                     return_overflowing_tokens=True, return_offsets_mapping=True, return_tensors="pt")
+    return tokenizer(text, truncation=True, max_length=size, stride=stride, padding=True, return_tensors="pt",
+                     return_overflowing_tokens=True, return_offsets_mapping=True)
 
 rows = windows(document)
 spans = [(row[1, 0].item(), row.max().item()) for row in rows["offset_mapping"]]
-print(len(spans), "windows, from and to letter:", *spans[:3], "…", spans[-1], "of", len(document))
+print(len(spans), "windows; letters", *spans[:3], "…", spans[-1], "of", len(document))
 
 # %% [markdown]
 # ### Exercise 3 · level 3 of 3 · 10 minutes
@@ -187,10 +200,11 @@ checks.window_mean(positive, windows, document, model)
 # ## 4. Two texts, and words with labels
 #
 # Some models judge a pair: does this answer the question, does the second text follow from the first? Give two
-# texts, and `token_type_ids` say which is which. A cut then has to choose its victim:
+# texts, and [token type IDs](../lessons/glossary.ipynb#token-type-IDs) say which is which. A cut then has to choose its victim:
 
 # %%
-question, reply = "What troubles you most where you live?", "Speeding cars, my son crosses that road to school."
+question = "What troubles you most where you live?"
+reply = "Speeding cars, my son crosses that road to school."
 
 def cut(how):
     return tokenizer(question, reply, truncation=how, max_length=18).tokens()

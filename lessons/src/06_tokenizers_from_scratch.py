@@ -18,14 +18,14 @@
 # %% [markdown]
 # ## 1. Why not words?
 #
-# A model has one row of weights for each entry of its vocabulary. Why not one entry a word? Let us count how the
-# list of different words grows while we read the survey.
+# A model has one row of weights, an [embedding](../lessons/glossary.ipynb#embedding), for each entry of its vocabulary.
+# Why not one entry a word? Let us count how the list of different words grows while we read the survey.
 
 # %%
 import re
 from collections import Counter
 from itertools import pairwise
-from course import AutoTokenizer, checks, load_dataset
+from course import AutoTokenizer, checks, load_dataset, plots
 
 survey = load_dataset("local_life").query("language == 'en'")["answer"].dropna().tolist()
 
@@ -37,8 +37,8 @@ words_of(survey[0])[:12]
 # %%
 counts = Counter(word for text in survey for word in words_of(text))
 half = Counter(word for text in survey[::2] for word in words_of(text))
-once = sum(count == 1 for count in counts.values())
-print(f"{len(half):,} words in every second answer, {len(counts):,} in all; {once / len(counts):.0%} occur once")
+once = sum(count == 1 for count in counts.values()) / len(counts)
+print(f"{len(half):,} words in every second answer, {len(counts):,} in all; {once:.0%} occur once")
 
 # %% [markdown]
 # *What we see.* Twice the text brings many new words, and about half of all words occur a single time. The list never
@@ -70,7 +70,7 @@ checks.unknown_words(unknown, survey, words_of)
 # %% [markdown]
 # ## 2. WordPiece: the longest piece that fits
 #
-# The way out: frequent words stay whole, rare ones are spelled with pieces. BERT's **WordPiece** has a fixed list and
+# The way out: [tokens](../lessons/glossary.ipynb#token). Frequent words stay whole, rare ones are spelled with pieces. BERT's **WordPiece** has a fixed list and
 # reads greedily. It takes the longest piece that begins the word, then the longest for what is left; `##` marks a
 # piece that continues a word.
 
@@ -98,7 +98,8 @@ def wordpiece(word, vocabulary):
     pieces, start = [], 0
     while start < len(word):
         mark = "##" if start else ""
-        ends = [end for end in range(len(word), start, -1) if mark + word[start:end] in vocabulary]
+        places = range(len(word), start, -1)
+        ends = [end for end in places if mark + word[start:end] in vocabulary]
         if not ends:
             return ["[UNK]"]
         pieces.append(mark + word[start:ends[0]])
@@ -168,8 +169,8 @@ checks.best_pair(best_pair, counts)
 # %%
 from course import train_bpe, train_byte_bpe, train_unigram, train_wordpiece
 
-families = {"WordPiece (BERT)": train_wordpiece, "BPE (GPT)": train_bpe, "byte BPE (GPT-2)": train_byte_bpe,
-            "Unigram (T5)": train_unigram}
+families = {"WordPiece (BERT)": train_wordpiece, "BPE (GPT)": train_bpe,
+            "byte BPE (GPT-2)": train_byte_bpe, "Unigram (T5)": train_unigram}
 trained = {name: train(survey, vocab_size=1200) for name, train in families.items()}
 
 # %%
@@ -187,9 +188,9 @@ for name, learned in trained.items():
 def per_word(tokenizer, texts):
     return len(tokenizer.tokenize(" ".join(texts))) / sum(len(text.split()) for text in texts)
 
-for size in (200, 400, 800, 1600):
-    learned = train_bpe(survey[::2], vocab_size=size)
-    print(f"{size:5} pieces: {per_word(learned, survey[1::2]):.2f} tokens per word of the other answers")
+sizes = (200, 400, 800, 1600)
+spent = [per_word(train_bpe(survey[::2], vocab_size=size), survey[1::2]) for size in sizes]
+plots.bars([f"{size} pieces" for size in sizes], spent, "Tokens per word, in answers not seen")
 
 # %% [markdown]
 # *What we see.* Each doubling saves less. Each entry also costs a row of weights, learned from the few texts that
@@ -240,7 +241,8 @@ sentences.groupby("language")["text"].first()
 
 # %%
 def tokens_by_language(tokenizer):
-    return sentences["text"].map(lambda text: len(tokenizer.tokenize(text))).groupby(sentences["language"]).sum()
+    counts = sentences["text"].map(lambda text: len(tokenizer.tokenize(text)))
+    return counts.groupby(sentences["language"]).sum()
 
 english = trained["byte BPE (GPT-2)"]
 everybody = train_byte_bpe(sentences["text"], vocab_size=1200)
