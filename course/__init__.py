@@ -48,14 +48,14 @@ _WHERE = {
     "course.tokenizers.wordpiece": ("BertTokenizer", "DistilBertTokenizer"),
     "course.tokenizers.bpe": ("CTRLTokenizer", "OpenAIGPTTokenizer", "XLMTokenizer"),
     "course.tokenizers.byte_bpe": ("BartTokenizer", "ByteBPETokenizer", "GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"),
-    "course.tokenizers.sentence_bpe": ("LlamaTokenizer",),
+    "course.tokenizers.sentence_bpe": ("LlamaTokenizer", "ReformerTokenizer"),
     "course.tokenizers.unigram": ("T5Tokenizer", "XLNetTokenizer"),
     "course.tokenizers.training": ("train_bpe", "train_byte_bpe", "train_unigram", "train_wordpiece"),
     "course.tokenizers.words": ("TransfoXLTokenizer",),
     "course.training.seed": ("set_seed",),
     "course.tokenizers.rust": ("BartTokenizerFast", "BertTokenizerFast", "ByteBPETokenizerFast", "DistilBertTokenizerFast",
                                "GPT2TokenizerFast", "LlamaTokenizerFast", "OpenAIGPTTokenizerFast", "Qwen2TokenizerFast",
-                               "RobertaTokenizerFast", "T5TokenizerFast", "XLNetTokenizerFast"),
+                               "ReformerTokenizerFast", "RobertaTokenizerFast", "T5TokenizerFast", "XLNetTokenizerFast"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_HOME)

@@ -16,7 +16,7 @@ from course.tokenizers.sentence_bpe import framed
 TOKENIZERS = {"bert": ("wordpiece", "Bert"), "distilbert": ("wordpiece", "DistilBert"), "ctrl": ("bpe", "CTRL"),
               "openai-gpt": ("bpe", "OpenAIGPT"), "gpt2": ("byte_bpe", "GPT2"), "roberta": ("byte_bpe", "Roberta"),
               "bart": ("byte_bpe", "Bart"), "qwen2": ("byte_bpe", "Qwen2"), "llama": ("sentence_bpe", "Llama"),
-              "t5": ("unigram", "T5"), "xlnet": ("unigram", "XLNet"),
+              "t5": ("unigram", "T5"), "xlnet": ("unigram", "XLNet"), "reformer": ("sentence_bpe", "Reformer"),
               "xlm": ("bpe", "XLM"), "transfo-xl": ("words", "TransfoXL")}
 
 

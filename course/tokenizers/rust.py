@@ -13,7 +13,7 @@ from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.bpe import OpenAIGPTTokenizer, skeleton
 from course.tokenizers.byte_bpe import BartTokenizer, ByteBPETokenizer, GPT2Tokenizer, Qwen2Tokenizer, RobertaTokenizer
 from course.tokenizers.encoding import Pieces, Span
-from course.tokenizers.sentence_bpe import LlamaTokenizer
+from course.tokenizers.sentence_bpe import LlamaTokenizer, ReformerTokenizer, SentenceBPETokenizer
 from course.tokenizers.unigram import HINDERED, T5Tokenizer, UnigramTokenizer, XLNetTokenizer
 from course.tokenizers.wordpiece import MAX_WORD, BertTokenizer, DistilBertTokenizer
 
@@ -66,7 +66,7 @@ def byte_bpe(source: ByteBPETokenizer) -> Tokenizer:
     return engine
 
 
-def sentence_bpe(source: LlamaTokenizer) -> Tokenizer:
+def sentence_bpe(source: SentenceBPETokenizer) -> Tokenizer:
     engine = skeleton(**source.described)
     engine.model = models.BPE(source.vocab, sorted(source.ranks, key=source.ranks.__getitem__), unk_token=source.unk_token,
                               fuse_unk=True, byte_fallback=True, ignore_merges=source.ignore_merges)
@@ -99,7 +99,7 @@ def unigram_model(source: UnigramTokenizer, alone: bool = False) -> models.Unigr
 
 
 MAKERS: dict[type, Callable[[Any], Tokenizer]] = {BertTokenizer: wordpiece, OpenAIGPTTokenizer: bpe,
-                                                  ByteBPETokenizer: byte_bpe, LlamaTokenizer: sentence_bpe,
+                                                  ByteBPETokenizer: byte_bpe, SentenceBPETokenizer: sentence_bpe,
                                                   UnigramTokenizer: unigram}
 
 
@@ -158,6 +158,10 @@ class Qwen2TokenizerFast(RustEngine, Qwen2Tokenizer):
 
 class LlamaTokenizerFast(RustEngine, LlamaTokenizer):
     """LlamaTokenizer on the Rust engine."""
+
+
+class ReformerTokenizerFast(RustEngine, ReformerTokenizer):
+    """ReformerTokenizer on the Rust engine."""
 
 
 class GPT2TokenizerFast(RustEngine, GPT2Tokenizer):

@@ -9,7 +9,7 @@ import course
 from course.tokenizers import unigram
 from course.tokenizers.byte_bpe import BYTES, GPT2, LLAMA3, QWEN2, cut_by
 from course.tokenizers.sentence_bpe import TO_LETTERS, TO_TEXT, merges_of
-from course.tokenizers.unigram import BYTE, CONTROL, NORMAL, UNKNOWN
+from course.tokenizers.unigram import BYTE, CONTROL, NORMAL, UNKNOWN, USER
 
 TEXTS = ["", " ", "hello", "Hello hello  world", "it's IT'S we're  12345 1,000.5 ½Ⅷ\n\n x\r\n", "e\u0301a\u0308 ü 中文 👍🏽", "  a\t\n b   ",
          "<|begin|>hello<|end|> x", "...!?\n(ab)[c]", "he<|end|>llo", "\x00\x1f\x85z\u3000y", "क़िला"]
@@ -164,6 +164,50 @@ def test_a_sentencepiece_file_of_this_kind(fast, tmp_path):
     same_as_the_library(made, tmp_path, [text for text in TEXTS if "<" not in text])
     with pytest.raises(ValueError, match="type 2, not one of type 1"):
         course.T5Tokenizer(tmp_path / "tokenizer.model")
+
+
+def reformer_file(folder):
+    pieces = [("<unk>", 0.0, UNKNOWN), ("</s>", 0.0, CONTROL), ("<speaker>", 0.0, USER),
+              *((piece, -float(number), NORMAL) for number, piece in enumerate(["lo", "▁lo", "▁low", "he", "ll", *"▁lowehr</s>"]))]
+    model = unigram.message().FromString(unigram.write_sentencepiece(pieces, b""))
+    model.training.model_type = 2
+    (folder / "spiece.model").write_bytes(model.SerializeToString())
+
+
+def test_reformer_knows_no_bytes(fast, tmp_path):
+    reformer_file(tmp_path)
+    tokenizer = (course.ReformerTokenizerFast if fast else course.ReformerTokenizer)(tmp_path / "spiece.model")
+    found = tokenizer("  low  üxlowhell 中 ", return_offsets_mapping=True)
+    assert found.tokens() == ["▁low", "▁", "<unk>", "lo", "w", "he", "ll", "▁", "<unk>"]
+    assert found["offset_mapping"] == [(1, 5), (6, 7), (7, 9), (9, 11), (11, 12), (12, 14), (14, 16), (16, 17), (17, 18)]
+    assert found.word_ids() == [0, 1, 1, 1, 1, 1, 1, 2, 2]
+    assert tokenizer("low", "he").tokens() == ["▁low", "▁", "he"] and tokenizer.decode(tokenizer("low hell")["input_ids"]) == "low hell"
+    assert tokenizer("low<speaker>low</s>").tokens() == ["▁low", "<speaker>", "▁low", "</s>"]
+    assert tokenizer("low</s>", split_special_tokens=True).tokens() == ["▁low", "<", "/", "s", ">"]
+    assert tokenizer.special_tokens_map == {"eos_token": "</s>", "unk_token": "<unk>"}
+    with pytest.raises(ValueError, match="no padding token"):
+        tokenizer(["low", "low low"], padding=True)
+    tokenizer.add_tokens(["hello"])
+    assert tokenizer("low hello  hello he ").tokens() == ["▁low", "▁", "hello", "▁", "hello", "▁", "he"]
+
+
+@pytest.mark.parametrize("lost", ["tokenizer.json", "spiece.model"])
+def test_either_file_of_reformer_is_enough(fast, lost, tmp_path):
+    reformer_file(tmp_path)
+    made = course.ReformerTokenizer(tmp_path / "spiece.model", model_max_length=77)
+    made.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again/spiece.model").read_bytes() == (tmp_path / "spiece.model").read_bytes()
+    (tmp_path / "again" / lost).unlink()
+    texts = [*TEXTS, "low<speaker>hell  ü</s>"]
+    for _ in range(2):                                # as it was saved, and as what was read is saved again
+        again = course.AutoTokenizer.from_pretrained(tmp_path / "again", use_fast=fast)
+        assert type(again) is (course.ReformerTokenizerFast if fast else course.ReformerTokenizer) and again.model_max_length == 77
+        assert again(texts)["input_ids"] == made(texts)["input_ids"]
+        again.save_pretrained(tmp_path / "again")
+        same_as_the_library(again, tmp_path / "again", texts)
+    (tmp_path / "spiece.model").unlink()
+    with pytest.raises(FileNotFoundError, match="spiece.model"):
+        course.ReformerTokenizer.from_pretrained(tmp_path)
 
 
 def test_what_the_python_engine_cannot_read_works_in_rust(tmp_path):
