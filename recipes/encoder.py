@@ -385,8 +385,7 @@ def finish(args) -> None:
     model.load_state_dict(torch.load(args.work / "checkpoint.pt", weights_only=True)["model"])
     losses = [json.loads(line) for line in open(args.work / "trace.jsonl", encoding="utf-8")][-200:]
     model.half().save_pretrained(str(args.out))
-    BertTokenizerFast.from_pretrained(str(start)).save_pretrained(str(args.out))
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in ("config.json", "tokenizer_config.json", "vocab.txt"):
         shutil.copy(start / name, args.out / name)
     settings = {name: getattr(args, name)
                 for name in ("rounds", "back", "tokens", "mask", "faithful", "taught", "lr", "seed")}

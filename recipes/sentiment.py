@@ -198,9 +198,8 @@ def save(model: nn.Module, loras: dict[str, LoRA], average: dict[str, Tensor], a
     config |= {"architectures": ["BertForSequenceClassification"], "id2label": LABELS,
                "label2id": {label: number for number, label in LABELS.items()}}
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json"):
-        if (args.encoder / name).exists():
-            shutil.copy(args.encoder / name, args.out / name)
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copy(args.encoder / name, args.out / name)
 
 
 # ---------------------------------------------------------------- training

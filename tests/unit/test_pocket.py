@@ -67,7 +67,7 @@ def test_files_are_whole(folder):
 def test_sizes_are_within_the_budget():
     size = {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in FOLDERS}
     assert sum(size.values()) <= 60e6
-    assert size["encoder"] <= 31e6
+    assert size["encoder"] <= 30e6
     assert size["sentiment"] <= 3e6
 
 
