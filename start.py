@@ -34,7 +34,7 @@ GIGABYTES = 3        # what an installation needs for a moment, measured with th
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SUITES = ("checks", "unit", "lessons", "browser", "parity")
 # What must be there for an environment to count as whole. Imported by nobody here: looking for it takes 0.1 s.
-NEEDED = {"lab": ["pip", "torch", "tokenizers", "course", "jupyterlab", "ipywidgets"],
+NEEDED = {"lab": ["pip", "torch", "tokenizers", "course", "jupyterlab", "ipywidgets", "pandas", "matplotlib"],
           "test": ["pytest", "nbval", "ruff", "mypy"],
           "parity": ["pip", "torch", "course", "pytest", "transformers"]}
 
@@ -153,7 +153,8 @@ def inspect(venv, extras):
 
 
 def read_stamp(venv):
-    """What was installed: {"fingerprint": …, "root": …, "extras": […]}; extras is empty until an installation ends."""
+    """What was installed: {"fingerprint": …, "root": …, "extras": […]}; extras is empty until an installation ends,
+    and the fingerprint is HALF_MADE until the environment itself is whole."""
     try:
         stamp = json.loads((venv / "course-stamp.json").read_text(encoding="utf-8"))
         return stamp if isinstance(stamp, dict) else {}
@@ -175,6 +176,8 @@ def ready(venv, extras, constraints):
     stamp = read_stamp(venv)
     if version is None:
         return "its Python does not start"
+    if stamp.get("fingerprint") == HALF_MADE:
+        return "it was only half made"
     if stamp and stamp.get("root") != str(ROOT):
         return "the folder has been moved"
     if tuple(map(int, version.split("."))) < OLDEST:
@@ -188,7 +191,8 @@ def ready(venv, extras, constraints):
     return None
 
 
-REBUILD = ("its Python does not start", "the folder has been moved", "it was made with")
+HALF_MADE = "half made"
+REBUILD = ("its Python does not start", "it was only half made", "the folder has been moved", "it was made with")
 
 
 def set_up(venv, extras, constraints):
@@ -275,6 +279,8 @@ def make(venv):
                    "Free some space, or move the folder to a larger disk, and run this again.")
     say("Making %s with Python %s" % (venv.name, platform.python_version()))
     base = getattr(sys, "_base_executable", None) or sys.executable      # not the Python of an activated .venv
+    venv.mkdir()
+    write_stamp(venv, HALF_MADE, [])                  # stays, should this be killed before pip is in it
     done = subprocess.run([base, "-m", "venv", str(venv)], env=environment(),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:

@@ -33,7 +33,8 @@ def exercise(number: int, right: str) -> Callable:
             try:
                 doubt = "not done yet." if any(answer is ... for answer in answers) else question(*answers)
             except Exception as error:      # an answer of a kind that nobody thought of, or a function that fails
-                doubt = f"checking this stopped with {type(error).__name__}: {error}. Does it have the form asked for?"
+                said = f"{type(error).__name__}: {error}".rstrip(".: ")
+                doubt = f"checking this stopped with {said}. Does it have the form asked for?"
             return Result(doubt is None, f"✓ Exercise {number}: {right}" if doubt is None else
                           f"Exercise {number}: {doubt}")
         return check
@@ -41,6 +42,7 @@ def exercise(number: int, right: str) -> Callable:
 
 
 def is_number(value: Any) -> bool:
+    """One number, NaN included: so the checks ask `not abs(…) <= …`, which is true of NaN, and not `abs(…) > …`."""
     return not isinstance(value, (str, bool)) and getattr(value, "ndim", 0) == 0 and hasattr(value, "__float__")
 
 
@@ -55,13 +57,16 @@ def agreement(share: Any, disputed: Any, results: Any, coder: Sequence[str]) -> 
         return f"`share` should be one number and is a {type(share).__name__}. What is the mean of True and False?"
     if not 0 <= share <= 1:
         return "a share lies between 0 and 1. Did you count answers without dividing, or use percent?"
-    if abs(share - truth) > 1e-6:
-        return ("is this the share on which they disagree?" if abs(share - (1 - truth)) < 1e-6 else
+    if abs(share - truth) > 0.006:              # rounding to 0.83 is no mistake
+        return ("is this the share on which they disagree?" if abs(share - (1 - truth)) < 0.006 else
                 f"{float(share):.3f} is not the share of equal labels. Did you compare labels of the same row?")
-    if isinstance(disputed, str) or not all(isinstance(text, str) for text in disputed):
-        return "`disputed` should hold texts. Did you keep row numbers, or True and False, instead of the answers?"
+    if isinstance(disputed, str) or not hasattr(disputed, "__len__"):
+        return f"`disputed` should be a list of answers, even if it holds only one; it is a {type(disputed).__name__}."
+    if any(not isinstance(text, str) or text not in results.index for text in disputed):
+        return ("`disputed` should hold answers, word for word. Did you keep row numbers, labels, True and False, or whole "
+                "rows of the table? The answers are its index.")
     if sorted(disputed) != sorted(differ):
-        return f"they differ on {len(differ)} answers and `disputed` has {len(disputed)}. Which rows did you keep?"
+        return f"they differ on {len(differ)} of the answers and `disputed` has {len(disputed)}. Which rows did you keep?"
     return None
 
 
@@ -79,12 +84,13 @@ def word_probability(probability: Any, unmask: Any) -> str | None:
     if (found := probability(text, second)) is ...:
         return "not done yet."
     if not is_number(found):
-        return f"the function should return one number and gave a {type(found).__name__}. Which part of a guess is it?"
+        return ("the function gave nothing back. Does it end with return?" if found is None else
+                f"the function should return one number and gave a {type(found).__name__}. Which part of a guess is it?")
     if abs(found - ranked[0][1]) < 1e-4:
         return "is this the score of the first guess, whatever the word is? Where do you use `word`?"
-    if abs(found - high) > 1e-4:
+    if not abs(found - high) <= 1e-4:
         return f"for {text!r} and {second!r} it gives {found:.4f}. To which of the guesses does that score belong?"
-    if not is_number(found := probability(text, late)) or abs(found - low) > low / 10:
+    if not is_number(found := probability(text, late)) or not abs(found - low) <= low / 10:
         return f"{late!r} is a guess far down the list, with {low:.5f}. How do you find words behind the first few?"
     return None
 
@@ -94,9 +100,9 @@ def least_sure(answer: Any, answers: Sequence[str], model: Any, tokenizer: Any) 
     # one by one, so without any padding
     alone = [tokenizer(text, return_tensors="pt").to(model.device) for text in answers]
     certainty = [model(**encoded).logits[0].softmax(-1).max().item() for encoded in alone]
-    if is_number(answer) and 0 <= answer < len(answers):
-        return f"`least_sure` is {answer!r}. If that is a place in the list: which answer stands there?"
-    if answer not in list(answers):
+    if is_number(answer) and answer in range(len(answers)):
+        return f"{int(answer)} is a place in the list. Which answer stands there?"
+    if not isinstance(answer, str) or answer not in answers:
         return "`least_sure` should be one of the answers, word for word."
     if answer == answers[certainty.index(max(certainty))]:
         return "this is the answer that the model is most sure about. Which end of the scale is unsure?"
@@ -110,9 +116,9 @@ def least_sure(answer: Any, answers: Sequence[str], model: Any, tokenizer: Any) 
 def favourite_token(favourite: Any, token: str, heatmap: Any, tokens: Sequence[str]) -> str | None:
     rows, place = heatmap.tolist(), tokens.index(token)
     looks, is_looked_at = rows[place], [row[place] for row in rows]
-    if is_number(favourite) and 0 <= favourite < len(tokens):
+    if is_number(favourite) and favourite in range(len(tokens)):
         return f"{int(favourite)} is a place in the text. Which token stands there?"
-    if favourite not in tokens:
+    if not isinstance(favourite, str) or favourite not in tokens:
         return f"`favourite` should be one of {', '.join(tokens)}."
     if favourite == tokens[looks.index(max(looks))]:
         return None
@@ -225,7 +231,7 @@ def split_share(share: Any, texts: Sequence[str], tokenizer: Any) -> str | None:
     truth = sum(map(split, texts)) / len(texts)
     if not is_number(share):
         return f"`split_share` should be one number and is a {type(share).__name__}. What is the mean of True and False?"
-    if share > 1:
+    if not 0 <= share <= 1:
         return "a share lies between 0 and 1. Did you count texts, or pieces, without dividing?"
     if abs(share - (1 - truth)) < 1e-6 and abs(truth - 0.5) > 1e-6:
         return "is this the share of answers in which every word stayed whole?"
@@ -273,7 +279,7 @@ def window_mean(positive: Any, windows: Any, document: str, model: Any) -> str |
         return "is this the mean of NEGATIVE? The labels stand in model.config.id2label."
     if abs(found - chances[0][1]) < 1e-3:
         return "this is the first window alone. Where do the others go?"
-    if abs(found - truth) > 1e-3:
+    if not abs(found - truth) <= 1e-3:
         return (f"{float(found):.4f} is not the mean over {len(chances)} windows. Does the model get the attention mask, "
                 "and is it the mean of probabilities, not of logits?")
     return None
@@ -407,10 +413,10 @@ def premium(premium: Any, dearest: Any, sentences: Any, tokenizer: Any) -> str |
     found = dict(premium.items())
     if set(found) != set(tokens):
         return f"`premium` should have the rows {', '.join(tokens)}. Did you divide a whole column?"
-    if abs(found["English"] - 1) > 1e-6:
+    if not abs(found["English"] - 1) <= 1e-6:
         return f"English has {found['English']:.2f}. What is a number divided by itself?"
     for language, count in tokens.items():
-        if abs(found[language] - count / tokens["English"]) > 1e-3:
+        if not abs(found[language] - count / tokens["English"]) <= 1e-3:
             return f"{language} has {found[language]:.2f}. From which of the two columns is it made, and divided by what?"
     most = max(tokens, key=tokens.__getitem__)
     if dearest != most:
@@ -438,7 +444,7 @@ def cosine(function: Any) -> str | None:
                             (24 / 2500, "are the lengths squared? Their root is missing.")):
         if abs(found - value) < 1e-5:
             return question
-    if abs(found - 0.48) > 1e-5:
+    if not abs(found - 0.48) <= 1e-5:
         return f"for (3, 4, 0) and (0, 6, 8) it gives {float(found):.3f}. Work it out on paper: the lengths are 5 and 10."
     return None
 

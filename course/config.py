@@ -6,17 +6,19 @@ A config holds the names that `config.json` files on the Hub use. Where two arch
 
 import difflib
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
+from numbers import Integral
 from types import NoneType
 from typing import Any, ClassVar, Self, get_args
 
 from course import hub
 
-# how a number in a config.json is checked: (types it may have, what to call it)
-NUMBERS: dict[type, tuple[Any, str]] = {bool: (bool, "true or false"), int: (int, "a whole number"),
-                                        float: ((int, float), "a number")}
+# how a value in a config.json is checked: (types it may have, what to call it)
+VALUES: dict[type, tuple[Any, str]] = {bool: (bool, "true or false"), int: (int, "a whole number"),
+                                       float: ((int, float), "a number"), str: (str, "a text")}
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -80,8 +82,9 @@ class ModelConfig:
             found = {int(number): label for number, label in id2label.items()}
         except (AttributeError, TypeError, ValueError):
             found = {}
-        if not found or sorted(found) != list(range(len(found))):
-            raise ValueError(f"{type(self).__name__}: id2label must name the labels 0, 1, 2, … without gaps, like "
+        if not found or sorted(found) != list(range(len(found))) or not all(
+                isinstance(label, (str, int, float)) for label in found.values()):
+            raise ValueError(f"{type(self).__name__}: id2label must name the labels 0, 1, 2, … without gaps by texts, like "
                              f"{{0: 'NEGATIVE', 1: 'POSITIVE'}}, got {str(id2label)[:80]}")
         return dict(sorted(found.items()))
 
@@ -104,8 +107,8 @@ class ModelConfig:
 
     @num_labels.setter
     def num_labels(self, number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 1_000_000:
-            raise ValueError(f"num_labels must be a whole number of at least 1, got {number!r}")
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 1 <= number <= 1_000_000:
+            raise ValueError(f"num_labels must be a whole number from 1 to 1,000,000, got {number!r}")
         if number != self.num_labels:                 # labels that have names keep them
             self.id2label = {i: f"LABEL_{i}" for i in range(number)}
             self.label2id = {f"LABEL_{i}": i for i in range(number)}
@@ -115,11 +118,12 @@ class ModelConfig:
         for f in fields(self):
             value: Any = getattr(self, f.name)
             types = {f.type, *get_args(f.type)}
-            allowed, what = next((rule for kind, rule in NUMBERS.items() if kind in types), (object, ""))
+            allowed, what = next((rule for kind, rule in VALUES.items() if kind in types), (object, ""))
             if (value is None and NoneType in types) or (
                     isinstance(value, list) and list[int] in types and all(type(v) is int for v in value)):
                 continue
-            if not isinstance(value, allowed) or (what and isinstance(value, bool) != (allowed is bool)):
+            if not isinstance(value, allowed) or (what and isinstance(value, bool) != (allowed is bool)) or (
+                    isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"{type(self).__name__}: {f.name} must be {what}, got {value!r}. Is config.json damaged?")
             if "dropout" in f.name and not 0 <= float(value) <= 1:  # type: ignore[arg-type]
                 raise ValueError(f"{type(self).__name__}: {f.name} is the share of numbers that training switches off, "

@@ -20,7 +20,8 @@ from course import __version__, hub
 IN_REPOSITORY = (Path(__file__).parents[1] / "start.py").is_file()
 REINSTALL = ("Delete the folder .venv and run `python start.py` again." if IN_REPOSITORY else
              "pip install --force-reinstall --no-deps git+https://github.com/course-llm/course")
-GET_AGAIN = "Put back the files of course/pocket: `git checkout -- course/pocket`." if IN_REPOSITORY else REINSTALL
+GET_AGAIN = ("Put back the files of course/pocket: `git checkout -- course/pocket`, or get the whole course once more."
+             if IN_REPOSITORY else REINSTALL)
 CONTAINER = Path("/sys/fs/cgroup")      # where Linux keeps the limits of Binder, Codespaces and Docker
 
 
@@ -37,14 +38,16 @@ def check_python() -> Finding:
 
 
 def check_torch() -> Finding:
+    cure = REINSTALL if IN_REPOSITORY else 'pip install --force-reinstall "torch>=2.6"'
     try:
         import torch
-    except ImportError as error:
-        cure = REINSTALL
+    except (ImportError, OSError) as error:     # OSError: Windows did not find a library that torch's own are made with
         if sys.platform == "win32":
             cure = ("Install the newest 'Visual C++ Redistributable' (x64) from Microsoft, restart, try again. "
                     "If that does not help: " + cure)
         return Finding("failure", f"cannot be imported: {error}", cure)
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
+        return Finding("failure", f"{torch.__version__} is too old, the course needs 2.6", cure)
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name(0)
     elif torch.backends.mps.is_available():
@@ -56,7 +59,7 @@ def check_torch() -> Finding:
     short = str(resolve_dtype("auto")).removeprefix("torch.")
     value = f'{torch.__version__}, {torch.get_num_threads()} threads, dtype="auto" is {short}, {device}'
     if not torch.softmax(torch.zeros(2), 0).tolist() == [0.5, 0.5]:
-        return Finding("failure", value + "; it cannot do sums", REINSTALL)
+        return Finding("failure", value + "; it cannot do sums", cure)
     return Finding("ok", value)
 
 
@@ -106,11 +109,12 @@ def memory() -> tuple[int, int]:
 
 def check_cache() -> Finding:
     folder = hub.cache_folder()
-    there = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    # os.path, since Path.exists() raises where one may not look; none: the drive of a Windows path may be gone
+    there = next((parent for parent in [folder, *folder.parents] if os.path.exists(parent)), None)
+    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
+        return Finding("note", f"{folder} cannot be written: set HF_HOME to a folder of your own to download models")
     free = shutil.disk_usage(there).free / 1e9
     value = f"{free:.1f} GB free in {folder}"
-    if not os.access(there, os.W_OK):
-        return Finding("note", value + ", which is read-only: set HF_HOME to a folder of your own to download models")
     if free < 1:
         return Finding("note", value + ": a research model needs 0.3 to 2 GB; set HF_HOME to a folder on a larger disk")
     return Finding("ok", value)
@@ -165,27 +169,24 @@ def check_widgets() -> Finding:
 
 
 def check_pocket() -> Finding:
-    from safetensors import safe_open
+    from course import AutoModel, AutoTokenizer
+    from course.pipelines import TASKS
 
-    names, broken, size = hub.pocket_names(), [], 0
-    if not names:
-        return Finding("failure", f"none in {hub.POCKET}", GET_AGAIN)
-    for name in names:
-        folder = hub.POCKET / name.removeprefix("pocket/")
-        weights = list(folder.glob("*.safetensors"))
-        size += sum(file.stat().st_size for file in folder.iterdir())
+    there, broken, size = hub.pocket_names(), [], 0
+    for name in sorted({*there, *(pocket for *_, pocket, _ in TASKS.values())}):
         try:
-            hub.read_json(folder / "config.json")
-            if not weights:
-                raise FileNotFoundError("has no weights (*.safetensors)")
-            for file in weights:
-                with safe_open(file, "np"):     # compares the length of the file with its table of contents
-                    pass
+            if name not in there:
+                raise FileNotFoundError("is missing")
+            AutoModel.from_pretrained(name)
+            AutoTokenizer.from_pretrained(name)
+            size += sum(file.stat().st_size for file in (hub.POCKET / name.removeprefix("pocket/")).iterdir())
+        except ImportError:             # not the model's fault: main() says what to do
+            raise
         except Exception as error:
             broken.append(f"{name}: {error}")
     if broken:
         return Finding("failure", "; ".join(broken), GET_AGAIN)
-    return Finding("ok", f"{', '.join(name.removeprefix('pocket/') for name in names)} ({size / 1e6:.0f} MB)")
+    return Finding("ok", f"{', '.join(name.removeprefix('pocket/') for name in there)} ({size / 1e6:.0f} MB)")
 
 
 def check_hub(seconds: float = 2.0) -> Finding:

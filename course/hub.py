@@ -78,11 +78,14 @@ def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, 
     folder = Path(name).expanduser()
     if os.path.isdir(folder):                         # unlike Path.is_dir this takes names of any length
         return in_folder(folder, filename, required)
+    if os.path.isfile(folder):
+        raise NotADirectoryError(f"{name} is a file: give the folder that it lies in, {str(folder.parent)!r}")
     if name.startswith("pocket/"):
         if (POCKET / name[7:]).is_dir():
             return in_folder(POCKET / name[7:], filename, required)
         raise FileNotFoundError(f"there is no pocket model {name!r}; there are: {', '.join(pocket_names())}")
-    if not re.fullmatch(r"[\w\-.]{1,96}(/[\w\-.]{1,96})?", name) or name.startswith((".", "-")):
+    if not re.fullmatch(r"[\w\-.]{1,96}(/[\w\-.]{1,96})?", name, re.ASCII) or name.startswith((".", "-")) \
+            or ".." in name or "--" in name:
         raise FileNotFoundError(f"{name!r} is neither a folder on this computer (looked for {folder.absolute()}) "
                                 "nor the name of a model on the Hub, like 'bert-base-uncased' or 'user/model'")
     cache = Path(cache_dir).expanduser() if cache_dir else cache_folder()
@@ -184,7 +187,7 @@ def suggestion(name: str, cache: Path, repo_type: str) -> str:
     """' Did you mean …?' with the closest known names, or ''."""
     cached = [p.name.split("--", 1)[1].replace("--", "/") for p in cache.glob(f"{repo_type}s--*")] if cache.is_dir() else []
     ours = [*CLASSIC, *pocket_names()] if repo_type == "model" else dataset_names()
-    known = {k.lower(): k for k in [*cached, *ours] if k.lower() != name.lower()}
+    known = {k.lower(): k for k in [*cached, *ours] if k != name}
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.7)
     return f" Did you mean {' or '.join(repr(known[k]) for k in close)}?" if close else ""
 
@@ -207,6 +210,8 @@ def read_json(path: str | os.PathLike) -> dict[str, Any]:
 
 def make_folder(folder: str | os.PathLike) -> Path:
     """The folder to save in, made when it does not exist."""
+    if not isinstance(folder, (str, os.PathLike)) or not str(folder):
+        raise TypeError(f"save_pretrained needs the name of a folder, got {folder!r}; '.' is the present one")
     folder = Path(folder).expanduser()
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; save_pretrained needs the name of a folder")
@@ -236,10 +241,11 @@ class replacing:
         return self.temporary
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(self.temporary, 0o666 & ~umask)   # mkstemp makes files that only their owner may read
-            os.replace(self.temporary, self.path)
-        else:
-            os.unlink(self.temporary)
+        try:
+            if kind is None:
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(self.temporary, 0o666 & ~umask)   # mkstemp makes files that only their owner may read
+                os.replace(self.temporary, self.path)
+        finally:
+            Path(self.temporary).unlink(missing_ok=True)

@@ -297,7 +297,11 @@ class PreTrainedModel(nn.Module):
             number = re.search(r"\.(\d+)\.", full)
             pattern = full if number is None else full.replace(number[0], ".#.", 1)
             stem, _, last = pattern.rpartition(".")
-            theirs = inverse.get(pattern) or inverse[f"{stem}.*"].replace("*", last)
+            theirs = inverse.get(pattern) or inverse.get(f"{stem}.*", "").replace("*", last)
+            if not theirs:
+                raise ValueError(f"this {type(self).__name__} has {name!r}, a part of your own that no checkpoint of a "
+                                 f"{self.config.model_type!r} model has a name for: keep it with "
+                                 "torch.save(model.state_dict(), file) and load it into a model that you changed alike")
             theirs = theirs.replace("#", number[1] if number else "#")
             found[name] = theirs.removeprefix(f"{prefix}.") if self.base_model is self else theirs
         return found
@@ -402,18 +406,23 @@ class PreTrainedModel(nn.Module):
         names, state, seen = self.their_names(), {}, set()
         skip = self.tied_names()
         for ours, value in self.state_dict().items():
-            if ours not in skip and value.data_ptr() not in seen:
+            if ours not in skip:                      # layers that share a weight: a file has it for each of them
+                value = value.detach().clone() if value.data_ptr() in seen else value.detach().contiguous()
                 seen.add(value.data_ptr())
-                state[names[ours]] = value.detach().contiguous().cpu()
+                state[names[ours]] = value.cpu()
         self.config.architectures = [type(self).__name__]
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
         shards = split_shards(self.convert("to_checkpoint", state), max_shard_size)
         files = ["model.safetensors"] if len(shards) == 1 else [
             f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
         with ExitStack() as whole:
-            for file, shard in zip(files, shards, strict=True):
-                save_file(shard, whole.enter_context(hub.replacing(folder / file)), metadata={"format": "pt"})
-        self.config.save_pretrained(folder)
+            try:
+                for file, shard in zip(files, shards, strict=True):
+                    save_file(shard, whole.enter_context(hub.replacing(folder / file)), metadata={"format": "pt"})
+            except SafetensorError as error:
+                raise OSError(f"the weights cannot be written to {folder} ({error}); nothing half is kept. "
+                              "Is the disk full?") from None
+            self.config.save_pretrained(folder)       # may fail as well, and then the old weights stay too
         index = "model.safetensors.index.json"
         if len(shards) > 1:
             size = sum(v.nbytes for v in state.values())
@@ -447,8 +456,6 @@ def twice(layer: nn.Module, options: dict[str, Any], *inputs: Any, **named: Any)
 
 def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = "cpu") -> torch.dtype:
     """None -> float32; a name or a dtype -> that; "auto" -> bfloat16 where the device computes it fast, else float32."""
-    if isinstance(dtype, torch.dtype):
-        return dtype
     if dtype is None:
         return torch.float32
     if dtype == "auto":
@@ -456,7 +463,7 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = 
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         units = [getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile")]
         return torch.bfloat16 if torch.device(device).type == "cpu" and any(units) else torch.float32
-    found = getattr(torch, str(dtype).removeprefix("torch."), None)
+    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype).removeprefix("torch."), None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ValueError(f'dtype must be "auto", "float32", "bfloat16", "float16" or a torch dtype, got {dtype!r}')
     return found
@@ -509,7 +516,8 @@ def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
         if path.suffix != ".safetensors":
             import zipfile
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-            if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+            if not all(isinstance(key, str) and isinstance(value, Tensor) and value.layout is torch.strided
+                       and not value.is_meta for key, value in content.items()):
                 raise TypeError("not a table of names and weights")
             yield from content.items()
         elif os.name == "nt":                         # Windows cannot replace a file that is mapped into memory
@@ -578,6 +586,8 @@ def split_shards(state: dict[str, Tensor], most: int | str) -> list[dict[str, Te
         if found is None:
             raise ValueError(f"max_shard_size must be a number of bytes or a text like '500MB', got {most!r}")
         most = int(float(found[1]) * 1000 ** " KMGT".index(found[2] or " "))
+    if not isinstance(most, (int, float)) or most < 1:
+        raise ValueError(f"max_shard_size must be a number of bytes or a text like '500MB', got {most!r}")
     shards: list[dict[str, Tensor]] = [{}]
     size = 0
     for name, value in state.items():

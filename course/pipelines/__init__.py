@@ -95,9 +95,14 @@ def choose_device(device: int | str | torch.device | None) -> torch.device:
         device = "cpu" if device < 0 else f"cuda:{device}"
     try:
         found = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or a number, got {device!r}") from None
     if found.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device='cuda' asks for an NVIDIA GPU, and torch sees none here: leave device out, or install "
                          "a torch with CUDA (`course doctor` tells more)")
+    try:
+        torch.empty(0, device=found)
+    except Exception as error:                        # each kind of device fails in its own way
+        raise ValueError(f"torch cannot use device={str(found)!r} on this computer ({str(error).splitlines()[0]}): leave "
+                         "device out, and the GPU is used when there is one") from None
     return found

@@ -8,6 +8,7 @@ import difflib
 import logging
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -81,6 +82,7 @@ class Pipeline:
         what = f"{type(item).__name__} {str(item)[:40]!r}" if item is not None else "None"
         cure = ("it is a missing value: drop such rows, table.dropna(subset=[…]), or fill them, column.fillna('')" if missing
                 else "choose the column that holds the texts, table['…']" if getattr(item, "ndim", 0) == 2
+                else "choose what to read of each row, [row['…'] for row in rows]" if isinstance(item, dict)
                 else "decode it first: text.decode('utf-8')" if isinstance(item, bytes)
                 else "numbers become text with str(…)" if isinstance(item, (int, float)) else "check the type of the input")
         return TypeError(f"{self.task} needs a text, a list of texts, a column of a table or a generator of texts; "
@@ -180,7 +182,7 @@ class Pipeline:
 
 def whole(name: str, value: int | None) -> int | None:
     """An option that is a whole number from 1 on, or None."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return value
 

@@ -28,7 +28,10 @@ class FeatureExtractionPipeline(Pipeline):
             found = [row[keep.bool()][None] for row, keep in zip(states, mask, strict=True)]       # B of (1, T, D)
         else:
             raise ValueError(f"pooling must be 'mean', 'cls' or None, got {options['pooling']!r}")
-        return found if options["return_tensors"] else [row.tolist() for row in found]
+        if not options["return_tensors"]:
+            return [row.tolist() for row in found]
+        with torch.inference_mode(False):             # copies made here can be trained on and changed, unlike the model's
+            return [row.clone() for row in found]
 
     def steps(self, text: str) -> list[str]:
         features = self(text, return_tensors=True, pooling=None)

@@ -1,5 +1,7 @@
 """fill-mask: which words fit into a gap. "The [MASK] met in Canberra." -> committee, ministers, …"""
 
+from collections.abc import Collection
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +36,7 @@ class FillMaskPipeline(Pipeline):
         scores = outputs["logits"][gap_rows, places].float().softmax(-1)                           # (gaps, V)
         if targets is not None:
             scores = scores[:, targets]
-        if isinstance(options["top_k"], bool) or not isinstance(options["top_k"], int) or options["top_k"] < 1:
+        if isinstance(options["top_k"], bool) or not isinstance(options["top_k"], Integral) or options["top_k"] < 1:
             raise ValueError(f"top_k must be a whole number of at least 1, got {options['top_k']!r}")
         best, index = scores.topk(min(options["top_k"], scores.shape[-1]))
         if targets is not None:
@@ -57,6 +59,8 @@ class FillMaskPipeline(Pipeline):
         """The vocabulary entries of the words that may compete."""
         if targets is None:
             return None
+        if not isinstance(targets, Collection) or not all(isinstance(word, str) for word in targets):
+            raise TypeError(f"targets must be a word or a list of words, got {str(targets)[:60]!r}")
         found = []
         for word in [targets] if isinstance(targets, str) else targets:
             pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]

@@ -1,5 +1,6 @@
 """text-classification, also called sentiment-analysis: a text (or a pair of texts) -> labels with scores."""
 
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -26,11 +27,12 @@ class TextClassificationPipeline(Pipeline):
         return isinstance(item, str) or (isinstance(item, dict) and isinstance(item.get("text"), str))
 
     def encode(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
-        if any(isinstance(text, dict) for text in texts):
-            pairs = [text if isinstance(text, dict) else {"text": text} for text in texts]
+        pairs = [text if isinstance(text, dict) else {"text": text} for text in texts]
+        if any("text_pair" in pair for pair in pairs):
             if not all(isinstance(pair.get("text_pair"), str) for pair in pairs):
                 raise TypeError("with pairs every item needs both: {'text': …, 'text_pair': …}")
-            texts = [(pair["text"], pair["text_pair"]) for pair in pairs]
+            return super().encode([(pair["text"], pair["text_pair"]) for pair in pairs], options)
+        texts = [pair["text"] for pair in pairs]
         return super().encode(texts, options)
 
     def results(self, outputs: ModelOutput, batch: BatchEncoding, options: dict[str, Any]) -> list[Any]:
@@ -39,7 +41,7 @@ class TextClassificationPipeline(Pipeline):
         if top_k == "" and not options["return_all_scores"]:
             best, index = scores.max(-1)
             return [{"label": labels[i], "score": s} for s, i in zip(best.tolist(), index.tolist(), strict=True)]
-        if top_k is not None and top_k != "" and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        if top_k is not None and top_k != "" and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
             raise ValueError(f"top_k must be a whole number of at least 1, or None for all labels, got {top_k!r}")
         answers = []
         for row in scores.tolist():

@@ -17,6 +17,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,21 +34,15 @@ WORD = re.compile(r"[\S\x1c-\x1f]+\n?")                # CTRL's words; four sepa
 
 
 def merge(pieces: list[str], ranks: dict[Pair, int]) -> list[str]:
-    """Merges the earliest learned pair everywhere in a word, as long as there is one."""
+    """Merges (in the list itself) the earliest learned pair, the leftmost of several, as long as there is one."""
     never = len(ranks)
-    while len(pieces) > 1:
-        pairs = list(zip(pieces, pieces[1:], strict=False))
-        found = [ranks.get(pair, never) for pair in pairs]
-        rank = min(found)
-        if rank == never:
-            break
-        first = pairs[found.index(rank)]
-        merged, at = [], 0
-        while at < len(pieces):
-            both = at < len(pairs) and pairs[at] == first
-            merged.append("".join(first) if both else pieces[at])
-            at += 2 if both else 1
-        pieces = merged
+    found = [ranks.get(pair, never) for pair in pairwise(pieces)]
+    while found and (rank := min(found)) < never:
+        at = found.index(rank)
+        pieces[at:at + 2] = [pieces[at] + pieces[at + 1]]
+        del found[at]
+        for left in range(max(at - 1, 0), min(at + 1, len(found))):       # the pairs with the new piece
+            found[left] = ranks.get((pieces[left], pieces[left + 1]), never)
     return pieces
 
 

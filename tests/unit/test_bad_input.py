@@ -106,7 +106,9 @@ def test_a_pickled_model_is_refused(folder):
         load(folder)
 
 
-@pytest.mark.parametrize("content", [{"state_dict": {}}, {"classifier.weight": 5}, {5: torch.ones(1)}, [1, 2], "text"], ids=str)
+@pytest.mark.parametrize("content", [{"state_dict": {}}, {"classifier.weight": 5}, {5: torch.ones(1)}, [1, 2], "text",
+                                     {"classifier.weight": torch.ones(2, 24, device="meta")}, {"classifier.weight": torch.eye(2).to_sparse()}],
+                         ids=str)
 def test_bin_files_with_something_else_inside(folder, content):
     torch.save(content, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()

@@ -120,23 +120,25 @@ CASES = {
         (RESULTS, CODER), (0.8, ["so so"]),
         [((0.2, ["so so"]), "disagree"), ((80, ["so so"]), "percent"), ((4, ["so so"]), "percent"),
          ((0.6, ["so so"]), "same row"), ((RESULTS["label"] == CODER, ["so so"]), "one number"),
-         ((0.8, [2]), "instead of the answers"), ((0.8, "so so"), "instead of the answers"),
+         ((0.8, [2]), "row numbers"), ((0.8, "so so"), "a list of answers"), ((0.8, RESULTS[2:3]), "whole rows"),
+         ((0.8, RESULTS["label"][2:3]), "labels"), ((0.8, ["So so"]), "word for word"), ((0.8, TEXTS), "differ on 1 of"),
          ((0.8, ["fine", "awful", "great", "odd"]), "Which rows"), ((0.8, []), "Which rows"),
-         ((0.8, None), "TypeError")]),
+         ((0.8, None), "a list of answers")]),
     checks.word_probability: (
         (UNMASK,), (lookup(50),),
         [((lookup(5),), "far down the list"), ((lookup(5, None),), "far down"), ((0.3,), "should be a function"),
          ((lambda text, word: UNMASK(text)[0]["score"],), "Where do you use `word`"),
          ((lambda text, word: UNMASK(text)[0],), "Which part of a guess"),
          ((lambda text, word: 0.5,), "To which of the guesses"), ((lambda text, word: ...,), "not done yet"),
-         ((lambda text: 1.0,), "TypeError"), ((lambda text, word: None,), "one number")]),
+         ((lambda text: 1.0,), "TypeError"), ((lambda text, word: None,), "end with return")]),
     checks.least_sure: (
         (TEXTS, Classifier(), tokenizer), ("odd",),
-        [(("fine",), "most sure"), (("so so",), "less sure"), ((4,), "which answer stands there"),
-         (("Odd",), "word for word"), ((torch.tensor(4),), "which answer stands there"), ((None,), "word for word")]),
+        [(("fine",), "most sure"), (("so so",), "less sure"), ((4,), "Which answer stands there"),
+         (("Odd",), "word for word"), ((torch.tensor(4),), "Which answer stands there"), ((None,), "word for word"),
+         ((0.55,), "word for word"), ((pd.Series(["odd"]),), "word for word")]),
     checks.favourite_token: (
         ("b", HEATMAP, TOKENS), ("d",),
-        [(("c",), "Rows look"), (("a",), "brightest cell"), ((3,), "Which token stands there"),
+        [(("c",), "Rows look"), (("a",), "brightest cell"), ((3,), "Which token stands there"), ((HEATMAP[1].max(),), "should be one of"),
          (("e",), "should be one of")]),
     checks.head_weights: (
         (HEAD,), (24,),
@@ -221,6 +223,22 @@ def test_wrong_answers_get_the_question_that_helps(check, answer, hint):
     result = check(*answer, *CASES[check][0])
     assert not result and not repr(result).startswith("✓")
     assert hint in repr(result)
+
+
+@pytest.mark.parametrize("check", CASES, ids=lambda check: check.__name__)
+def test_no_answer_passes_as_nan(check):
+    """Comparisons with NaN are false, so a check that looks for what is too far away would take it for the answer."""
+    context, right, _ = CASES[check]
+    for place, answer in enumerate(right):
+        nan = (lambda *inputs: float("nan")) if callable(answer) else float("nan")
+        assert not check(*right[:place], nan, *right[place + 1:], *context)
+        if hasattr(answer, "items"):
+            assert not check(*right[:place], answer * float("nan"), *right[place + 1:], *context)
+
+
+def test_a_rounded_share_is_right():
+    table = pd.DataFrame({"label": ["NEGATIVE"] * 6}, index=[*TEXTS, "six"])
+    assert checks.agreement(0.83, ["odd"], table, ["NEGATIVE"] * 4 + ["POSITIVE", "NEGATIVE"])
 
 
 def test_every_check_is_tested_and_numbered_in_order():

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import tiny
 from tiny import config
@@ -130,6 +131,8 @@ def test_the_class_of_another_architecture_says_so(tmp_path):
     ({"problem_type": "sentiment"}, "problem_type must be 'regression'"), ({"num_labels": 0}, "num_labels must be"),
     ({"num_labels": "3"}, "num_labels must be a whole number"), ({"id2label": ["a", "b"]}, "id2label must name the labels"),
     ({"id2label": {0: "a", 5: "b"}}, "without gaps"), ({"tie_word_embeddings": "no"}, "must be true or false"),
+    ({"hidden_act": ["gelu"]}, "hidden_act must be a text"), ({"layer_norm_eps": float("nan")}, "layer_norm_eps must be a number, got nan"),
+    ({"id2label": {0: ["a"], 1: "b"}}, "id2label must name the labels"), ({"num_labels": 10**9}, "from 1 to 1,000,000"),
 ])
 def test_values_that_no_model_can_have(settings, message, tmp_path):
     known = {"vocab_size": 90, "hidden_size": 24, "num_attention_heads": 4}
@@ -137,6 +140,11 @@ def test_values_that_no_model_can_have(settings, message, tmp_path):
         BertConfig(**(known | settings))
     with pytest.raises(ValueError, match=message):
         AutoConfig.from_pretrained(write(tmp_path, model_type="bert", **(known | settings)))
+
+
+def test_a_number_of_labels_that_numpy_counted():
+    config = BertConfig(num_labels=np.array([0, 2, 1]).max() + 1)
+    assert config.num_labels == 3 and json.loads(config.to_json_string())["label2id"] == {f"LABEL_{i}": i for i in range(3)}
 
 
 def test_an_unknown_activation_is_named():

@@ -1,7 +1,7 @@
 """`course doctor` finds what is wrong, says how to mend it, and fails only where the lessons would."""
 
 import http.server
-import json
+import importlib
 import os
 import shutil
 import socket
@@ -11,22 +11,19 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import tiny
 
-from course import cli, doctor, hub
+from course import cli, doctor, hub, pipelines
 
 
 @pytest.fixture
 def pocket(tmp_path, monkeypatch):
     """A package with one small pocket model."""
-    folder = tmp_path / "pocket/tiny"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    save_file({"x": np.ones(1000, np.float32)}, folder / "model.safetensors")
+    tiny.save(tmp_path / "pocket/tiny")
     monkeypatch.setattr(hub, "POCKET", tmp_path / "pocket")
-    return folder
+    monkeypatch.setattr(pipelines, "TASKS", {"any": ("file", "class", "auto", "pocket/tiny", "classic")})
+    return tmp_path / "pocket/tiny"
 
 
 @pytest.fixture
@@ -64,15 +61,42 @@ def test_pocket_models(pocket):
 
 
 @pytest.mark.parametrize("damage, said", [
-    (lambda folder: os.truncate(folder / "model.safetensors", 1000), "tiny"),
-    (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+    (lambda folder: os.truncate(folder / "model.safetensors", 1000), "damaged or cut off"),
+    (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
     (lambda folder: (folder / "config.json").write_text('{"model_type": '), "damaged or not JSON"),
-    (lambda folder: shutil.rmtree(folder), "none in"),
+    (lambda folder: [file.unlink() for file in folder.glob("*") if file.name in ("vocab.txt", "tokenizer.json")], "no vocab.txt"),
+    (lambda folder: shutil.rmtree(folder), "pocket/tiny: is missing"),
 ])
 def test_damaged_pocket_models(pocket, damage, said):
     damage(pocket)
     found = doctor.check_pocket()
     assert found.state == "failure" and said in found.value and found.cure
+
+
+def test_a_missing_package_is_not_blamed_on_the_models(pocket, monkeypatch):
+    monkeypatch.setattr("course.AutoModel.from_pretrained", lambda name: importlib.import_module("no_such_package"))
+    with pytest.raises(ModuleNotFoundError):
+        doctor.check_pocket()
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/below it"])
+def test_a_cache_that_cannot_be_is_a_note_with_a_cure(tmp_path, monkeypatch, place):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setattr(hub, "cache_folder", lambda: tmp_path / place)
+    found = doctor.check_cache()
+    assert found.state == "note" and "cannot be written" in found.value and "HF_HOME" in found.value
+
+
+def test_a_cache_on_a_drive_that_is_gone(monkeypatch):
+    monkeypatch.setattr(doctor.os.path, "exists", lambda path: False)
+    assert "HF_HOME" in doctor.check_cache().value
+
+
+def test_little_disk_is_a_note(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "cache_folder", lambda: tmp_path / "hub")
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=4e8))
+    found = doctor.check_cache()
+    assert found.state == "note" and found.value.startswith("0.4 GB free") and "larger disk" in found.value
 
 
 def test_hub_that_is_not_there_is_a_note(online, monkeypatch):
@@ -143,6 +167,24 @@ def test_torch_that_cannot_be_imported(monkeypatch):
     assert found.state == "failure" and found.cure
     monkeypatch.setattr(doctor.sys, "platform", "win32")
     assert "Visual C++" in doctor.check_torch().cure
+
+
+def test_torch_whose_libraries_windows_does_not_find(monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise OSError('[WinError 126] The specified module could not be found.')")
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor.sys, "platform", "win32")
+    found = doctor.check_torch()
+    assert found.state == "failure" and "WinError 126" in found.value and "Visual C++" in found.cure
+
+
+def test_torch_too_old(monkeypatch):
+    monkeypatch.setattr("torch.__version__", "2.5.1+cpu")
+    found = doctor.check_torch()
+    assert found.state == "failure" and "2.5.1+cpu is too old" in found.value
+    assert found.cure == doctor.REINSTALL       # start.py alone would find nothing to do
+    monkeypatch.setattr(doctor, "IN_REPOSITORY", False)
+    assert "torch>=2.6" in doctor.check_torch().cure
 
 
 def test_the_table(monkeypatch, capsys):

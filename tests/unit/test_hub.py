@@ -126,7 +126,7 @@ def test_names_in_the_cache_are_suggested(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["./my model", "/no/such/folder", "../x", "C:\\models\\bert", "a/b/c", "http://x.y/z", "bert base", "x" * 5000,
-                                  "a\0b", "-v", ".hidden"])
+                                  "a\0b", "-v", ".hidden", "é", "a--b", "a..b"])
 def test_what_is_neither_folder_nor_name(name):
     with pytest.raises(FileNotFoundError, match="is neither a folder on this computer .*nor the name of a model on the Hub"):
         hub.find_file(name, "config.json")
@@ -136,6 +136,12 @@ def test_what_is_neither_folder_nor_name(name):
 def test_what_is_no_name_at_all(name):
     with pytest.raises(TypeError, match="a model name or a folder is needed, got"):
         hub.find_file(name, "config.json")
+
+
+def test_a_file_is_not_a_folder(tmp_path):
+    (tmp_path / "model.safetensors").write_text("x")
+    with pytest.raises(NotADirectoryError, match="is a file: give the folder that it lies in"):
+        hub.find_file(tmp_path / "model.safetensors", "config.json")
 
 
 def test_a_folder_that_is_no_checkpoint(tmp_path):
@@ -243,6 +249,10 @@ REFUSED = [
 ]
 
 
+def test_names_in_another_case_are_suggested(tmp_path):
+    assert hub.suggestion("Bert-Base-Uncased", tmp_path, "model").startswith(" Did you mean 'bert-base-uncased'")
+
+
 def test_what_the_hub_refuses(server, tmp_path):
     code = "hub.find_file('someone/tiny', 'vocab.txt')\n" + "\n".join(
         f"try: hub.find_file({name!r}, {file!r}, revision={revision!r})\nexcept OSError as error: print(error)"
@@ -318,6 +328,10 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     with pytest.raises(TypeError):
         hub.write_json(path, {"a": object()})
+    (tmp_path / "a folder").mkdir()
+    with pytest.raises(OSError):
+        hub.write_text(tmp_path / "a folder", "x")    # cannot take the place of a folder
+    (tmp_path / "a folder").rmdir()
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1, "b": "ö"}
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 

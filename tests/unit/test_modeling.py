@@ -7,7 +7,7 @@ import shutil
 import pytest
 import tiny
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 import course
@@ -287,8 +287,9 @@ def test_max_shard_size(tmp_path, size, bytes_):
 
 
 def test_sizes_that_are_none(tmp_path):
-    with pytest.raises(ValueError, match="max_shard_size must be a number of bytes or a text like '500MB', got 'huge'"):
-        tiny.model().save_pretrained(tmp_path, max_shard_size="huge")
+    for size in ("huge", 0, None):
+        with pytest.raises(ValueError, match=f"max_shard_size must be a number of bytes or a text like '500MB', got {size!r}"):
+            tiny.model().save_pretrained(tmp_path, max_shard_size=size)
     assert list(tmp_path.iterdir()) == []
     assert [list(part) for part in split_shards({"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(1)}, 12)] == [["a"], ["b", "c"]]
 
@@ -310,6 +311,48 @@ def test_an_interrupted_save_leaves_the_old_files_whole(folder, monkeypatch, siz
         tiny.model().save_pretrained(folder, max_shard_size=size)
     assert written and {path.name: path.read_bytes() for path in folder.iterdir()} == files
     assert tiny.same_weights(load(folder), old)
+
+
+def test_settings_that_cannot_be_written_leave_the_old_weights(folder, monkeypatch):
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("course.hub.write_text", full)
+    with pytest.raises(OSError, match="no space left"):
+        tiny.model().save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("course.modeling.save_file", full)
+    with pytest.raises(OSError, match="the weights cannot be written to .*No space left.*Is the disk full"):
+        tiny.model().save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_that_share_a_weight_are_saved_whole(tmp_path):
+    model = tiny.model()
+    model.bert.layers[1] = model.bert.layers[0]
+    model.save_pretrained(tmp_path)
+    assert tiny.same_weights(load(tmp_path), model)
+
+
+def test_a_part_of_ones_own_cannot_be_saved_as_a_checkpoint(tmp_path):
+    model = tiny.model()
+    model.classifier = torch.nn.Sequential(model.classifier, torch.nn.Tanh())
+    with pytest.raises(ValueError, match=r"has 'classifier.0.weight', a part of your own.*torch.save"):
+        model.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", None, 5], ids=repr)
+def test_a_folder_to_save_in_must_be_named(name):
+    with pytest.raises(TypeError, match="save_pretrained needs the name of a folder, got"):
+        tiny.model().save_pretrained(name)
 
 
 def test_saving_says_what_it_cannot_do(tmp_path):
@@ -432,7 +475,7 @@ def test_number_formats(folder):
     assert load(folder, torch_dtype="float16").dtype == torch.float16
     assert load(folder, dtype="auto").dtype == resolve_dtype("auto") in (torch.float32, torch.bfloat16)
     assert next(iter(load(folder, dtype="bfloat16", num_labels=7).classifier.parameters())).dtype == torch.bfloat16
-    for wrong in ("float23", "int8", torch.nn, 32):
+    for wrong in ("float23", "int8", torch.int8, torch.nn, 32):
         with pytest.raises(ValueError, match='dtype must be "auto", "float32"'):
             load(folder, dtype=wrong)
 

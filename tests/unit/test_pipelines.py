@@ -204,6 +204,15 @@ def test_pairs(three):
     assert three([pair, pair])[1]["score"] == pytest.approx(wanted, abs=1e-5)
     with pytest.raises(TypeError, match="with pairs every item needs both"):
         three([pair, "good"])
+    assert three([{"text": "good", "label": 1}]) == three(["good"])          # a row of a data set: its text alone
+
+
+def test_counts_that_numpy_made(three, fill):
+    assert len(three("good", top_k=np.int64(2))) == len(fill("a [MASK]", top_k=np.int64(2), batch_size=np.int64(1))) == 2
+
+
+def test_features_can_be_trained_on(embed):
+    torch.nn.Linear(embed.model.config.hidden_size, 2)(embed("good", return_tensors=True)).sum().backward()
 
 
 def test_mistakes_in_the_options(classify, fill, embed):
@@ -219,11 +228,15 @@ def test_mistakes_in_the_options(classify, fill, embed):
             (classify, {"max_length": 2}, ValueError, "max_length=2 leaves no room"),
             (fill, {"top_k": 0}, ValueError, "top_k must be"), (fill, {"targets": []}, ValueError, "targets is empty"),
             (fill, {"targets": ["  "]}, ValueError, "the target '  ' holds no piece"),
+            (fill, {"targets": 5}, TypeError, "targets must be a word or a list of words, got '5'"),
+            (fill, {"targets": ["good", None]}, TypeError, "targets must be"), (fill, {"targets": iter(["good"])}, TypeError, "targets must be"),
             (embed, {"pooling": "max"}, ValueError, "pooling must be 'mean', 'cls' or None, got 'max'")]:
         with pytest.raises(error, match=message):
             pipe("good [MASK]", **options)
     for settings, error, message in [({"batch_size": 0}, ValueError, "batch_size must be"), ({"topk": 1}, TypeError, "Did you mean top_k"),
                                      ({"device": "gpu"}, ValueError, "device must be 'cpu', 'cuda'"),
+                                     ({"device": 1.5}, ValueError, "device must be"),
+                                     ({"device": "xla"}, ValueError, "torch cannot use device='xla' on this computer"),
                                      ({"dtype": "int8"}, ValueError, "belong to a model given by name")]:
         with pytest.raises(error, match=message):
             pipeline("text-classification", model=classify.model, tokenizer=classify.tokenizer, **settings)

@@ -143,6 +143,19 @@ def test_an_installation_that_failed_is_repeated(place, monkeypatch):
     assert why(place.with_name("elsewhere") / ".venv") == "the folder has been moved"
 
 
+def test_an_environment_that_was_only_half_made_is_made_anew(place, monkeypatch):
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(start.subprocess, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start.set_up(place / ".venv", ["lab"], place / "constraints.txt")
+    make_venv(place / ".venv")                                  # its Python starts, and there is no pip
+    assert why(place / ".venv") == "it was only half made"
+    assert why(place / ".venv").startswith(start.REBUILD)
+
+
 def test_one_at_a_time(place):
     with start.locked(), open(place / ".start.lock", "a") as other:
         assert not start.take(other)
