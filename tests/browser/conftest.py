@@ -37,6 +37,11 @@ FINISHED = """() => ![...document.querySelectorAll('.jp-CodeCell .jp-InputArea-p
 RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)"
 CELLS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')
     .map(cell => ({id: cell.id, count: cell.executionCount, outputs: cell.toJSON().outputs}))"""
+# JupyterLab attaches cells below the window when it finds the time.
+PICTURES = """expected => {
+    const shown = [...document.querySelectorAll('.jp-OutputArea img')];
+    return shown.length >= expected && shown.every(image => image.complete);
+}"""
 HEIGHT = """() => {
     window.jupyterapp.shell.collapseLeft();
     const cells = window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer');
@@ -127,24 +132,34 @@ class Notebook:
         self.page.route("**/*", guard)
         # A workspace of its own: otherwise JupyterLab opens what was open before.
         self.page.goto(f"{address}/lab/workspaces/{secrets.token_hex(4)}/tree/{path}?token={token}")
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(READY)
 
     def run_all(self):
         """Runs every cell, then adds errors, cells that were left out and broken widgets to the complaints."""
         assert self.page.evaluate(RUN_ALL)
         self.page.wait_for_function(FINISHED)
-        self.page.wait_for_timeout(1000)                                        # widgets paint after their cell
         for cell in self.cells():
             if cell["count"] is None:
                 self.complaints.append(f"{cell['id']} did not run")
             self.complaints += [f"{cell['id']}: {output['ename']}: {output['evalue'][:300]}"
                                 for output in cell["outputs"] if output["output_type"] == "error"]
-        for message in BROKEN_WIDGETS:
-            if self.page.locator(".jp-OutputArea", has_text=message).count():
-                self.complaints.append(message)
+        self.page.wait_for_timeout(1000)                                        # widgets paint after their cell
+        for _ in range(30):                                                     # on a busy machine they take their time
+            broken = [text for text in BROKEN_WIDGETS if self.page.locator(".jp-OutputArea", has_text=text).count()]
+            if not broken:
+                break
+            self.page.wait_for_timeout(1000)
+        self.complaints += broken
 
     def cells(self):
         return self.page.evaluate(CELLS)
+
+    def pictures(self):
+        """The pictures of the notebook, as soon as all are on the page."""
+        shown = [output.get("data", {}) for cell in self.cells() for output in cell["outputs"]]
+        expected = sum("image/png" in data or "<img" in "".join(data.get("text/html", "")) for data in shown)
+        self.page.wait_for_function(PICTURES, arg=expected)
+        return self.page.locator(".jp-OutputArea img").all()
 
     def screenshot(self, file):
         """The whole notebook: the window grows to its height first."""

@@ -267,13 +267,14 @@ def test_what_the_hub_refuses(server, tmp_path):
 def test_no_connection_fails_at_once_and_files_at_hand_still_work(tmp_path):
     snapshot = cached(tmp_path / "hub", "someone/tiny")
     (snapshot / "tokenizer_config.json").unlink()     # nobody can say whether the Hub has one
-    code = ("import time; start = time.time()\nprint(BertTokenizer.from_pretrained('someone/tiny')('good').tokens())\n"
-            "try: BertTokenizer.from_pretrained('someone/other')\nexcept OSError as error: print(error)\nprint(time.time() - start)")
+    code = ("import time; time.sleep = lambda seconds: print('waits', seconds)\n"
+            "print(BertTokenizer.from_pretrained('someone/tiny')('good').tokens())\n"
+            "try: BertTokenizer.from_pretrained('someone/other')\nexcept OSError as error: print(error)")
     found = online(code, "http://127.0.0.1:9", tmp_path)
-    tokens, error, seconds = found.stdout.splitlines()
+    tokens, error = found.stdout.splitlines()
     assert tokens == "['[CLS]', 'good', '[SEP]']"
     assert "'someone/other' is not on this computer and the Hub cannot be reached" in error and "downloads are kept in" in error
-    assert float(seconds) < 15 and "Traceback" not in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_a_broken_download_leaves_no_file_behind(server, tmp_path, folder):
