@@ -50,6 +50,14 @@ class BertConfig(ModelConfig):
     classifier_dropout: float | None = None         # None: hidden_dropout_prob
     chunk_size_feed_forward: int = 0                # positions per step of the feed-forward network, 0 = all
 
+    def check(self) -> None:
+        super().check()
+        for name, known in (("position_embedding_type", "absolute"), ("is_decoder", False)):    # settings of a few checkpoints
+            if (value := getattr(self, name, known)) != known:
+                raise ValueError(f"{type(self).__name__}: {name}={value!r} is a variant that is not written here, and without "
+                                 f"it the numbers would be wrong. Choose a checkpoint with {known!r}, or pass "
+                                 f"{name}={known!r} to take these weights as a start for training")
+
 
 class BertModel(PreTrainedModel):
     """Token ids -> one vector per token, and one per text."""

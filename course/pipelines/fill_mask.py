@@ -1,5 +1,6 @@
 """fill-mask: which words fit into a gap. "The [MASK] met in Canberra." -> committee, ministers, …"""
 
+import warnings
 from collections.abc import Collection
 from numbers import Integral
 from typing import Any, ClassVar
@@ -66,6 +67,10 @@ class FillMaskPipeline(Pipeline):
             pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
             if not pieces:
                 raise ValueError(f"the target {word!r} holds no piece of the vocabulary")
+            if len(pieces) > 1:
+                first = self.tokenizer.convert_ids_to_tokens(pieces[0])
+                warnings.warn(f"the target {word!r} is cut into {len(pieces)} pieces and a gap holds one: the score is that of "
+                              f"{first!r}, not of the word. Compare words that are whole in the vocabulary", stacklevel=2)
             found.append(pieces[0])
         if not found:
             raise ValueError("targets is empty: give at least one word, or leave it out")

@@ -74,6 +74,16 @@ def test_what_a_file_says_beyond_the_known_settings_is_kept(tmp_path):
     assert AutoConfig.from_pretrained(tmp_path / "b") == made
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize(("name", "value", "known"), [("position_embedding_type", "relative_key", "absolute"),
+                                                      ("is_decoder", True, False)])
+def test_a_variant_that_is_not_written_here_is_refused(kind, name, value, known, tmp_path):
+    write(tmp_path, model_type=kind, **{name: value})
+    with pytest.raises(ValueError, match=f"{name}={value!r} is a variant that is not written here.* pass {name}={known!r}"):
+        AutoConfig.from_pretrained(tmp_path)
+    assert getattr(AutoConfig.from_pretrained(tmp_path, **{name: known}), name) == known
+
+
 def test_files_of_2019_and_2020(tmp_path):
     old = {"attention_probs_dropout_prob": 0.1, "finetuning_task": None, "hidden_act": "gelu", "hidden_size": 24, "_num_labels": 5,
            "num_attention_heads": 4, "num_hidden_layers": 1, "output_past": True, "pruned_heads": {}, "torchscript": False,
