@@ -2,11 +2,10 @@
 
 LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685) leaves every matrix W of the encoder as it is and learns a
 correction of low rank, W + alpha / r * B A. Only A, B, the pooler and the classifier are stored, in the file format of
-the library PEFT: 3 MB a run instead of 28. What ships is the mean of three runs.
+the library PEFT: 3 MB instead of 28.
 
-    python recipes/sentiment.py --data ../shared/data --out build/run1 --work build/work1
-    python recipes/sentiment.py --data ../shared/data --mean-of build/run1 build/run2 build/run3 --rank 64 \\
-        --out course/pocket/sentiment   (the same with --evaluate: only score it and rewrite the model card)
+    python recipes/sentiment.py --data ../shared/data --out course/pocket/sentiment
+    python recipes/sentiment.py --data ../shared/data --out course/pocket/sentiment --evaluate     (scores and model card only)
 
 Two stages: product opinions, Reddit comments with an emotion and counterfactual movie reviews (pairs in which a few
 words turn the verdict), then movie sentences; in both, sentences from the small grammar below, which practises
@@ -26,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from encoder import MASK, batches, collect, column, encode, fast_cpu, pad, workers
-from safetensors.torch import load_file, save_file
+from encoder import batches, collect, column, encode, fast_cpu, pad, workers
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course import BertForSequenceClassification, BertTokenizerFast
@@ -189,22 +188,6 @@ def checkpoint_weights(model: nn.Module, loras: dict[str, LoRA], average: dict[s
     return weights
 
 
-def mean_of_runs(folders: list[Path], rank: int) -> dict[str, Tensor]:
-    """One adapter out of several (Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482). The mean of the
-    corrections B A has a higher rank than each of them; its largest singular values are kept."""
-    runs = [load_file(folder / "adapter_model.safetensors") for folder in folders]
-    weights = {}
-    for name in runs[0]:
-        if "lora_A" in name:
-            other = name.replace("lora_A", "lora_B")
-            mean = sum(run[other].float() @ run[name].float() for run in runs) / len(runs)
-            u, s, v = torch.linalg.svd(mean, full_matrices=False)
-            weights[name], weights[other] = s[:rank, None].sqrt() * v[:rank], u[:, :rank] * s[:rank].sqrt()
-        elif "lora_B" not in name:
-            weights[name] = sum(run[name].float() for run in runs) / len(runs)
-    return weights
-
-
 def save(weights: dict[str, Tensor], training: dict, args) -> None:
     """The adapter folder, as PEFT writes it, and how the adapter was trained."""
     args.out.mkdir(parents=True, exist_ok=True)
@@ -231,13 +214,6 @@ def save(weights: dict[str, Tensor], training: dict, args) -> None:
 
 # ---------------------------------------------------------------- training
 
-def gaps(ids: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """[MASK] over some pieces, so that a text is never the same twice; short texts stay whole, as one word decides there."""
-    if ids.shape[1] <= 12:
-        return ids
-    return ids.masked_fill((torch.rand(ids.shape, generator=rng) < share) & (ids > MASK), MASK)
-
-
 def gradient(model: nn.Module, learned: dict[str, Tensor], ids: Tensor, soft: Tensor, rows: int) -> tuple[float, tuple]:
     """Loss of some texts, as their share of a batch of `rows`, and its gradient."""
     with fast_cpu():
@@ -248,7 +224,7 @@ def gradient(model: nn.Module, learned: dict[str, Tensor], ids: Tensor, soft: Te
 
 def train(args) -> None:
     first, second = read_stages(args.data, args.opinions, args.weight, args.seed)
-    torch.manual_seed(17)  # the same first weights in every run: only then can runs be averaged
+    torch.manual_seed(args.seed)
     tokenizer = BertTokenizerFast.from_pretrained(str(args.encoder))
     model = BertForSequenceClassification.from_pretrained(str(args.encoder), num_labels=2,
                                                           attention_probs_dropout_prob=0.0)
@@ -284,8 +260,7 @@ def train(args) -> None:
         average, step = saved["average"], saved["step"]
     while step < len(plan):
         pick = plan[step]
-        rng = torch.Generator().manual_seed(args.seed * 1_000_000 + step)
-        jobs = [pool.submit(gradient, model, learned, gaps(pad([rows[i] for i in part]), args.gaps, rng), soft[part], len(pick))
+        jobs = [pool.submit(gradient, model, learned, pad([rows[i] for i in part]), soft[part], len(pick))
                 for part in np.array_split(pick, 2) if len(part)]
         loss = sum(collect(jobs, learned.values()))
         torch.nn.utils.clip_grad_norm_(learned.values(), 1.0)
@@ -307,15 +282,8 @@ def train(args) -> None:
                         "optimizer": optimizer.state_dict(), "step": step}, checkpoint)
     save(checkpoint_weights(model, loras, average), {
         "seed": args.seed, "steps": len(plan), "rank": args.rank, "alpha": args.alpha, "smoothing": args.smoothing,
-        "gaps": args.gaps, "weight": round(args.weight, 3), "texts_first": len(first), "texts_second": len(second),
+        "weight": round(args.weight, 3), "texts_first": len(first), "texts_second": len(second),
         "first_epochs": args.first_epochs, "second_epochs": args.second_epochs, "date": time.strftime("%Y-%m-%d")}, args)
-
-
-def average_runs(args) -> None:
-    runs = [json.loads((folder / "training.json").read_text()) for folder in args.mean_of]
-    args.alpha = runs[0]["alpha"] * args.rank // runs[0]["rank"]  # alpha / r as it was in the runs
-    save(mean_of_runs(args.mean_of, args.rank), runs[0] | {
-        "runs": runs, "rank": args.rank, "alpha": args.alpha, "date": time.strftime("%Y-%m-%d")}, args)
 
 
 # ---------------------------------------------------------------- scores
@@ -359,12 +327,8 @@ def write_card(args, scores: dict) -> None:
     for row in scores["everyday"]:
         note = "" if row["label"] in (row["guess"], "NEUTRAL") else " (wrong)"
         rows.append(f"| {row['sentence']} | {row['guess']} | {row['score']:.2f} | {row['label'].lower()}{note} |")
-    runs = scores["training"].get("runs", [scores["training"]])
-    each = "; ".join("seed {seed}, weight of the second opinion {weight}, {gaps:.0%} of the pieces of longer texts hidden, "
-                     "{steps:,} steps (alone {held_out_accuracy:.3f} on the held-out sentences)".format(**run) for run in runs)
     card = (HERE / "sentiment_card.md").read_text(encoding="utf-8")
-    (args.out / "README.md").write_text(card.format(**scores, runs=each, rank=runs[0]["rank"], everyday_table="\n".join(rows)),
-                                         encoding="utf-8")
+    (args.out / "README.md").write_text(card.format(**scores, everyday_table="\n".join(rows)), encoding="utf-8")
 
 
 def main() -> None:
@@ -375,7 +339,6 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=2 / 3, help="of an opinion, where there is a label too")
     parser.add_argument("--out", type=Path, required=True, help="where the finished adapter goes")
     parser.add_argument("--work", type=Path, default=Path("build/sentiment"), help="checkpoint and log")
-    parser.add_argument("--mean-of", type=Path, nargs="+", help="folders of finished runs: average them, train nothing")
     parser.add_argument("--evaluate", action="store_true", help="only score --out and rewrite its model card")
     parser.add_argument("--first-epochs", type=int, default=1)
     parser.add_argument("--second-epochs", type=int, default=4)
@@ -385,7 +348,6 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=768, help="tokens in a batch")
     parser.add_argument("--length", type=int, default=128, help="longer texts are cut")
     parser.add_argument("--smoothing", type=float, default=0.1)
-    parser.add_argument("--gaps", type=float, default=0.0, help="share of the pieces of longer texts that are hidden")
     parser.add_argument("--average", type=float, default=0.995)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=17)
@@ -396,9 +358,7 @@ def main() -> None:
     log.setLevel(logging.INFO)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S",
                         handlers=[logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")])
-    if args.mean_of:
-        average_runs(args)
-    elif not args.evaluate:
+    if not args.evaluate:
         train(args)
     scores = score(args)
     (args.out / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")

@@ -26,23 +26,26 @@ from transformers import MPNetModel, MPNetTokenizerFast
 
 log = logging.getLogger("teacher")
 FROZEN = 6  # of 12 layers
+SMALL_WORDS = ("but|and|or|while|although|because|that|which|who|with|without|of|in|to|for|on|from|by|as|at|into|than|about|"
+               "like|if|when")
 
 
 # ---------------------------------------------------------------- texts without a label
 
 def review_sentences(data: Path, count: int, seed: int) -> list[str]:
-    """Sentences of 5 to 40 words from film reviews, without those of SST-2 dev."""
-    known = {plain(text) for text, _ in labelled(data / "sentiment/sst2_dev.tsv")}
+    """Sentences of 5 to 40 words from film reviews."""
     found = [sentence for review in column(data / "sentiment/imdb_counterfactual_train.tsv", "text")
              for sentence in sentences(review.replace("<br />", " "))]
-    found = [text for text in dict.fromkeys(found) if 5 <= len(text.split()) <= 40 and plain(text) not in known]
+    found = [text for text in dict.fromkeys(found) if 5 <= len(text.split()) <= 40]
     return random.Random(seed).sample(found, min(count, len(found)))
 
 
-def clauses(text: str) -> list[str]:
-    """The parts of a sentence between its commas, dashes and conjunctions, from three words on."""
-    parts = re.split(r"\s*(?:[,;:()]|--|\.\.\.)\s*|\s+(?=(?:but|and|while|although|because|that|which|who|with)\s)", text)
-    return [part for part in parts if 3 <= len(part.split()) < len(text.split()) - 1]
+def phrases(text: str, count: int, rng: random.Random) -> list[str]:
+    """Parts of a sentence, of two words on: runs of what stands between its punctuation and its small words."""
+    chunks = re.split(rf"\s+(?=(?:[,;:()]|--|\.\.\.|{SMALL_WORDS})\s)", text)
+    runs = (" ".join(chunks[i:j]).strip(" ,;:()-.") for i in range(len(chunks)) for j in range(i + 1, len(chunks) + 1))
+    found = [run for run in dict.fromkeys(runs) if 2 <= len(run.split()) < len(text.split()) - 1]
+    return rng.sample(found, min(count, len(found)))
 
 
 # ---------------------------------------------------------------- model
@@ -137,7 +140,7 @@ def main() -> None:
     parser.add_argument("--mpnet", type=Path, required=True, help="folder of all-mpnet-base-v2")
     parser.add_argument("--out", type=Path, required=True, help="table of texts and chances")
     parser.add_argument("--sentences", type=int, default=16000, help="how many sentences from reviews")
-    parser.add_argument("--clauses", type=int, default=8000, help="how many parts of movie sentences")
+    parser.add_argument("--phrases", type=int, default=5, help="how many parts of each movie sentence")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=1024, help="tokens in a batch")
@@ -150,11 +153,12 @@ def main() -> None:
     train, held_out = movies(args.data)
     dev = labelled(args.data / "sentiment/sst2_dev.tsv")
     fold = np.arange(len(train)) % args.folds
-    pieces = [(piece, i) for i, (text, _) in enumerate(train) for piece in clauses(text)]
-    pieces = rng.sample(pieces, min(args.clauses, len(pieces)))
-    texts = {"train": [text for text, _ in train], "clauses": [text for text, _ in pieces],
+    known = {plain(text) for text, _ in dev}                                # evaluation data never trains
+    pieces = [(piece, i) for i, (text, _) in enumerate(train) for piece in phrases(text, args.phrases, rng)
+              if plain(piece) not in known]
+    texts = {"train": [text for text, _ in train], "phrases": [text for text, _ in pieces],
              "held_out": [text for text, _ in held_out], "dev": [text for text, _ in dev],
-             "reviews": review_sentences(args.data, args.sentences, args.seed)}
+             "reviews": [text for text in review_sentences(args.data, args.sentences, args.seed) if plain(text) not in known]}
     log.info("%s", {name: len(part) for name, part in texts.items()})
 
     tokenizer, model = MPNetTokenizerFast.from_pretrained(args.mpnet), MPNetModel.from_pretrained(args.mpnet).eval()
@@ -168,7 +172,7 @@ def main() -> None:
         verdict = Verdict(model)
         others = np.flatnonzero(fold != number)
         learn(verdict, [states["train"][i] for i in others], target[others], args, pool)
-        for name, unseen in (("train", fold == number), ("clauses", origin == number)):
+        for name, unseen in (("train", fold == number), ("phrases", origin == number)):
             odds[name][unseen] = judge(verdict, [states[name][i] for i in np.flatnonzero(unseen)], pool)
         log.info("fold %d, unseen part of train: %.4f", number,
                  ((odds["train"] > 0) == target.numpy())[fold == number].mean())
@@ -180,7 +184,7 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with open(args.out, "w", encoding="utf-8", newline="") as file:      # without quotes, as the data sets are
         file.write("text\tchance\n")
-        for name in ("train", "clauses", "reviews"):
+        for name in ("train", "phrases", "reviews"):
             file.writelines(f"{text}\t{1 / (1 + np.exp(-value)):.4f}\n"
                             for text, value in zip(texts[name], odds[name], strict=True))
 

@@ -271,8 +271,8 @@ print("layer 2, head 9:", *[tokens[row.argmax()] for row in outputs.attentions[1
 checks.favourite_token(favourite, "not", heatmap, tokens)
 
 # %% [markdown] tags=["solution"]
-# *Not* looks at *bad*, a story that is easy to believe. In layer 2, head 9 it does so as well, but there almost every
-# token looks at its right neighbour, whatever the sentence says. One map proves little.
+# *Not* looks at *bad*, a story that is easy to believe. In layer 2, head 9 it does so as well, but there most
+# tokens look at their right neighbour, whatever the sentence says. One map proves little.
 
 # %% [markdown]
 # ## 5. Keep it, change it
