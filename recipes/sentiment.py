@@ -175,13 +175,15 @@ def wrap(model: nn.Module, r: int, alpha: int) -> dict[str, LoRA]:
     return found
 
 
-def checkpoint_weights(model: nn.Module, loras: dict[str, LoRA], average: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What training has averaged, by PEFT's names."""
+def checkpoint_weights(model: nn.Module, loras: dict[str, LoRA], average: dict[str, Tensor],
+                       rank: int) -> dict[str, Tensor]:
+    """What training has averaged, by PEFT's names: of each correction its `rank` largest singular directions, scaled."""
     model.load_state_dict(average, strict=False)
     weights = {}
     for name, lora in loras.items():
-        weights[f"base_model.model.{name}.lora_A.weight"] = lora.A
-        weights[f"base_model.model.{name}.lora_B.weight"] = lora.B
+        u, s, v = torch.linalg.svd(lora.B @ lora.A * lora.scale, full_matrices=False)
+        weights[f"base_model.model.{name}.lora_A.weight"] = s[:rank, None].sqrt() * v[:rank]
+        weights[f"base_model.model.{name}.lora_B.weight"] = u[:, :rank] * s[:rank].sqrt()
     for ours, theirs in (("bert.pooler", "bert.pooler.dense"), ("classifier", "classifier")):
         for part, value in model.get_submodule(ours).named_parameters():
             weights[f"base_model.model.{theirs}.{part}"] = value
@@ -194,8 +196,8 @@ def save(weights: dict[str, Tensor], training: dict, args) -> None:
     save_file({name: w.detach().half().contiguous() for name, w in weights.items()},
               args.out / "adapter_model.safetensors", metadata={"format": "pt"})
     (args.out / "adapter_config.json").write_text(json.dumps({
-        "peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": "pocket/encoder", "r": args.rank,
-        "lora_alpha": args.alpha, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False, "inference_mode": True,
+        "peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": "pocket/encoder", "r": args.keep,
+        "lora_alpha": args.keep, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False, "inference_mode": True,
         "target_modules": ["query", "key", "value", "intermediate.dense", "output.dense"],
         "modules_to_save": ["classifier", "pooler"]}, indent=2) + "\n")
     config = json.loads((args.encoder / "config.json").read_text())
@@ -280,9 +282,9 @@ def train(args) -> None:
         if step % 500 == 0 or step == len(plan):
             torch.save({"learned": {name: p.detach() for name, p in learned.items()}, "average": average,
                         "optimizer": optimizer.state_dict(), "step": step}, checkpoint)
-    save(checkpoint_weights(model, loras, average), {
-        "seed": args.seed, "steps": len(plan), "rank": args.rank, "alpha": args.alpha, "smoothing": args.smoothing,
-        "weight": round(args.weight, 3), "texts_first": len(first), "texts_second": len(second),
+    save(checkpoint_weights(model, loras, average, args.keep), {
+        "seed": args.seed, "steps": len(plan), "rank": args.rank, "keep": args.keep, "alpha": args.alpha,
+        "smoothing": args.smoothing, "weight": round(args.weight, 3), "texts_first": len(first), "texts_second": len(second),
         "first_epochs": args.first_epochs, "second_epochs": args.second_epochs, "date": time.strftime("%Y-%m-%d")}, args)
 
 
@@ -343,6 +345,7 @@ def main() -> None:
     parser.add_argument("--first-epochs", type=int, default=1)
     parser.add_argument("--second-epochs", type=int, default=4)
     parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--keep", type=int, default=31, help="rank that is stored: the folder stays below 3 MB")
     parser.add_argument("--alpha", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--tokens", type=int, default=768, help="tokens in a batch")

@@ -44,7 +44,9 @@ def test_quick_tour_panel_answers_to_typing(open_notebook):
 def test_index_leads_to_the_lessons(open_notebook):
     notebook = open_notebook("lessons/index.ipynb")
     for name in NAMES:
-        notebook.page.locator(f".jp-MarkdownOutput a[href*='{name}.ipynb']").nth(1).wait_for(state="attached")
+        links = notebook.page.locator(f".jp-MarkdownOutput a[href*='{name}.ipynb']")
+        links.nth(1).wait_for(state="attached")
+        assert links.count() == 2
     notebook.page.locator(".jp-MarkdownOutput h2 a").first.click()
     notebook.page.get_by_role("tab", name=f"{NAMES[0]}.ipynb").wait_for()
     notebook.page.get_by_role("tab", name="index.ipynb").click()
