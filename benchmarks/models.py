@@ -20,7 +20,7 @@ import torch
 from side_by_side import machine
 
 import course
-from course.models.auto import MODELS
+from course.config import MODELS
 
 WIDTH, LAYERS, HEADS, VOCABULARY, POSITIONS = 384, 6, 6, 8192, 512
 GPT = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": POSITIONS}

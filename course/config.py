@@ -1,7 +1,8 @@
 """Configurations: the settings that describe a model, one dataclass per architecture.
 
 A config holds the names that `config.json` files on the Hub use. Where two architectures call one thing by two names,
-`aliases` makes both work: `DistilBertConfig().hidden_size` is `DistilBertConfig().dim`.
+`aliases` makes both work: `DistilBertConfig().hidden_size` is `DistilBertConfig().dim`. MODELS says which architecture is
+written in which file; it stands here because tokenizers ask too, and they do without torch.
 """
 
 import difflib
@@ -16,6 +17,12 @@ from typing import Any, ClassVar, Self, get_args
 
 from course import hub
 
+# model_type -> (file in course.models, start of its class names)
+MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta"),
+          "openai-gpt": ("gpt", "OpenAIGPT"), "gpt2": ("gpt2", "GPT2"), "ctrl": ("ctrl", "CTRL"),
+          "llama": ("llama", "Llama"), "qwen2": ("llama", "Qwen2"), "bart": ("bart", "Bart"), "t5": ("t5", "T5"),
+          "reformer": ("reformer", "Reformer"), "transfo-xl": ("transfo_xl", "TransfoXL"), "xlnet": ("xlnet", "XLNet"),
+          "xlm": ("xlm", "XLM")}
 # how a value in a config.json is checked: (types it may have, what to call it)
 VALUES: dict[type, tuple[Any, str]] = {bool: (bool, "true or false"), int: (int, "a whole number"),
                                        float: ((int, float), "a number"), str: (str, "a text")}
@@ -220,3 +227,14 @@ def read_config(name: str | os.PathLike, gguf_file: str | None = None, **options
         return gguf.read_config(hub.find_file(name, gguf_file, **options))  # type: ignore[arg-type]
     path = hub.find_file(name, "config.json", **options)
     return hub.read_json(path)
+
+
+def model_type_of(name: str | os.PathLike, settings: dict[str, Any]) -> str:
+    """model_type from a config.json; checkpoints of 2019 carry none, then the name decides, the most particular one first."""
+    if found := settings.get("model_type"):
+        return found
+    for model_type in sorted(MODELS, key=len, reverse=True):
+        if model_type in str(name).lower():
+            return model_type
+    raise ValueError(f"the config.json of {name} has no model_type, so its architecture is unknown. "
+                     f'Add "model_type": one of {", ".join(sorted(MODELS))}')

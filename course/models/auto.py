@@ -1,22 +1,12 @@
-"""The Auto classes: config.json says which architecture a checkpoint is, they choose its class.
-
-Checkpoints of 2019 carry no model_type; then the name decides, the most particular one first.
-"""
+"""The Auto classes: config.json says which architecture a checkpoint is, they choose its class."""
 
 import importlib
 import os
 from typing import Any, ClassVar
 
 from course import hub
-from course.config import ModelConfig, read_config
+from course.config import MODELS, ModelConfig, model_type_of, read_config
 from course.modeling import PreTrainedModel
-
-# model_type -> (file in course.models, start of its class names)
-MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta"),
-          "openai-gpt": ("gpt", "OpenAIGPT"), "gpt2": ("gpt2", "GPT2"), "ctrl": ("ctrl", "CTRL"),
-          "llama": ("llama", "Llama"), "qwen2": ("llama", "Qwen2"), "bart": ("bart", "Bart"), "t5": ("t5", "T5"),
-          "reformer": ("reformer", "Reformer"), "transfo-xl": ("transfo_xl", "TransfoXL"), "xlnet": ("xlnet", "XLNet"),
-          "xlm": ("xlm", "XLM")}
 
 
 def class_for(model_type: str, *endings: str) -> Any:
@@ -32,17 +22,6 @@ def class_for(model_type: str, *endings: str) -> Any:
     others = sorted(n.removeprefix(start) for n in vars(module)
                     if n.startswith((f"{start}For", f"{start}LM", f"{start}With", f"{start}ModelWith")))
     raise ValueError(f"{start} models have no task class {' or '.join(endings)}; they have: {', '.join(others)}")
-
-
-def model_type_of(name: str | os.PathLike, settings: dict[str, Any]) -> str:
-    """model_type from a config.json, or from the checkpoint's name."""
-    if found := settings.get("model_type"):
-        return found
-    for model_type in sorted(MODELS, key=len, reverse=True):
-        if model_type in str(name).lower():
-            return model_type
-    raise ValueError(f"the config.json of {name} has no model_type, so its architecture is unknown. "
-                     f'Add "model_type": one of {", ".join(sorted(MODELS))}')
 
 
 class AutoConfig:

@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 from course import hub
-from course.config import ModelConfig, read_config
-from course.models.auto import model_type_of
+from course.config import ModelConfig, model_type_of, read_config
 from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.sentence_bpe import framed
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import course
-from course.models.auto import MODELS
+from course.config import MODELS
 
 GPT = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 24}
 BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 20, "max_position_embeddings": 26}

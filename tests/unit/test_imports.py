@@ -23,6 +23,8 @@ def test_a_tokenizer_works_without_torch(tmp_path):
             "t = BertTokenizer(vocab={'[PAD]': 0, '[UNK]': 1, '[CLS]': 2, '[SEP]': 3, 'a': 4}); "
             "print(t('a a', return_tensors='np').input_ids.tolist(), 'torch' in sys.modules)")
     assert run(code) == "[[2, 4, 4, 3]] False\n"
+    assert run("import sys; from course import AutoTokenizer; AutoTokenizer.from_pretrained('pocket/sentiment'); "
+               "print('torch' in sys.modules)") == "False\n"
 
 
 def test_nothing_is_written_or_asked_at_import(tmp_path):

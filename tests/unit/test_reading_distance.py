@@ -11,8 +11,8 @@ import pytest
 from torch import nn
 
 import course
+from course.config import MODELS
 from course.modeling import PreTrainedModel
-from course.models.auto import MODELS
 
 HOME = Path(course.__file__).parent
 FILES = sorted(path for path in (HOME / "models").glob("*.py") if path.name not in ("__init__.py", "auto.py"))
