@@ -45,17 +45,15 @@ _WHERE = {
     "course.tokenizers.auto": ("AutoTokenizer",),
     "course.tokenizers.base": ("PreTrainedTokenizer",),
     "course.tokenizers.encoding": ("BatchEncoding",),
-    "course.tokenizers.wordpiece": ("BertTokenizer", "DistilBertTokenizer"),
-    "course.tokenizers.bpe": ("CTRLTokenizer", "OpenAIGPTTokenizer", "XLMTokenizer"),
-    "course.tokenizers.byte_bpe": ("BartTokenizer", "ByteBPETokenizer", "GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"),
-    "course.tokenizers.sentence_bpe": ("LlamaTokenizer", "ReformerTokenizer"),
-    "course.tokenizers.unigram": ("T5Tokenizer", "XLNetTokenizer"),
+    "course.tokenizers.wordpiece": ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"),
+    "course.tokenizers.bpe": ("CTRLTokenizer", "OpenAIGPTTokenizer", "OpenAIGPTTokenizerFast", "XLMTokenizer"),
+    "course.tokenizers.byte_bpe": tuple(f"{start}Tokenizer{fast}" for start in ("Bart", "ByteBPE", "GPT2", "Qwen2", "Roberta")
+                                        for fast in ("", "Fast")),
+    "course.tokenizers.sentence_bpe": ("LlamaTokenizer", "LlamaTokenizerFast", "ReformerTokenizer", "ReformerTokenizerFast"),
+    "course.tokenizers.unigram": ("T5Tokenizer", "T5TokenizerFast", "XLNetTokenizer", "XLNetTokenizerFast"),
     "course.tokenizers.training": ("train_bpe", "train_byte_bpe", "train_unigram", "train_wordpiece"),
     "course.tokenizers.words": ("TransfoXLTokenizer",),
     "course.training.seed": ("set_seed",),
-    "course.tokenizers.rust": ("BartTokenizerFast", "BertTokenizerFast", "ByteBPETokenizerFast", "DistilBertTokenizerFast",
-                               "GPT2TokenizerFast", "LlamaTokenizerFast", "OpenAIGPTTokenizerFast", "Qwen2TokenizerFast",
-                               "ReformerTokenizerFast", "RobertaTokenizerFast", "T5TokenizerFast", "XLNetTokenizerFast"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_HOME)

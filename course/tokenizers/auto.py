@@ -59,8 +59,9 @@ class AutoTokenizer:
 
 
 def class_for(file: str, start: str, use_fast: bool) -> type[PreTrainedTokenizer]:
-    chosen = getattr(importlib.import_module(f"course.tokenizers.{file}"), f"{start}Tokenizer")
-    return getattr(importlib.import_module("course.tokenizers.rust"), f"{start}TokenizerFast", chosen) if use_fast else chosen
+    module = importlib.import_module(f"course.tokenizers.{file}")
+    chosen = getattr(module, f"{start}Tokenizer")
+    return getattr(module, f"{start}TokenizerFast", chosen) if use_fast else chosen
 
 
 def kinds_in(name: str | os.PathLike, **options: Any) -> set[str]:

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer
 
 from course import hub
-from course.tokenizers import chat
+from course.tokenizers import chat, rust
 from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, to_tensor
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class PreTrainedTokenizer:
                  added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "",
                  chat_template: str | dict[str, str] | list[dict[str, str]] | None = None, **kwargs: Any):
         self.vocab = vocab
+        self._words: dict[str, list] = {}
         if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or model_max_length < 1):
             raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
         self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
@@ -82,9 +83,27 @@ class PreTrainedTokenizer:
         """Where each piece of tokens_of(text) stood, and in which word."""
         raise NotImplementedError
 
+    def cut_word(self, word: str) -> list:
+        """The pieces of one word, where a tokenizer cuts texts into words first."""
+        raise NotImplementedError
+
+    def split_word(self, word: str) -> list:
+        """cut_word, but each word is worked out once."""
+        found = self._words.get(word)
+        if found is None:
+            if len(self._words) >= 100_000:          # a bound, for streams of millions of texts
+                self._words.clear()
+            self._words[word] = found = self.cut_word(word)
+        return found
+
     def join(self, tokens: list[str]) -> str:
         """Pieces -> text."""
         return " ".join(tokens)
+
+    def rust(self, alone: bool = False) -> Tokenizer | None:
+        """The engine of the Rust library that cuts alike, without added tokens; None where that library cannot.
+        alone: for tokenizer.json, which is used without the Python class."""
+        return None
 
     # -- vocabulary ------------------------------------------------------------------------------------------------------
 
@@ -673,7 +692,6 @@ class PreTrainedTokenizer:
     def save_pretrained(self, folder: str | os.PathLike) -> tuple[str, ...]:
         """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and, where there is a Rust engine,
         tokenizer.json."""
-        from course.tokenizers import rust
         folder = hub.make_folder(folder)
         files = list(self.save_vocabulary(folder))
         decoder = {str(i): {"content": t, "lstrip": a.lstrip, "normalized": a.normalized, "rstrip": a.rstrip,
@@ -690,7 +708,7 @@ class PreTrainedTokenizer:
         for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
             hub.write_json(folder / file, content)
             files.append(str(folder / file))
-        if rust.has_engine(self):
+        if type(self).rust is not PreTrainedTokenizer.rust:
             hub.write_text(folder / "tokenizer.json", rust.build(self, False, with_template=True).to_str(pretty=True))
             files.append(str(folder / "tokenizer.json"))
         return tuple(files)

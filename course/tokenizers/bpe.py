@@ -12,7 +12,6 @@ What it adds to wordpiece.py:
 A letter that the vocabulary does not have is <unk>; the rest of its word stays readable.
 """
 
-import json
 import os
 import re
 import unicodedata
@@ -21,11 +20,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tokenizers import NormalizedString, PreTokenizedString, Tokenizer
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from course import hub
-from course.tokenizers.base import PreTrainedTokenizer, as_token
+from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.encoding import Span
+from course.tokenizers.rust import RustEngine
 from course.tokenizers.wordpiece import BertTokenizer, Cleaner
 from course.tokenizers.words import moses, placed_words
 
@@ -60,9 +60,13 @@ class BPETokenizer(PreTrainedTokenizer):
                                 f"for a checkpoint use {type(self).__name__}.from_pretrained(name)")
             vocab, merges = read_vocab_json(Path(vocab_file)), read_merges(Path(merges_file))
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self._words: dict[str, list[str]] = {}
         super().__init__(vocab, **(self.special | kwargs))
         self.check_merges()
+
+    @property
+    def merges(self) -> list[Pair]:
+        """The pairs, the earliest learned first."""
+        return sorted(self.ranks, key=self.ranks.__getitem__)
 
     def check_merges(self) -> None:
         """ValueError where a merge makes a piece that the vocabulary does not have."""
@@ -75,15 +79,8 @@ class BPETokenizer(PreTrainedTokenizer):
         """What merging starts from: the letters, the last one with the mark that ends a word."""
         return [*word[:-1], f"{word[-1]}</w>"]
 
-    def split_word(self, word: str) -> list[str]:
-        """'low' -> ['l', 'o', 'w</w>'] -> … -> ['low</w>']; each word is worked out once."""
-        if word not in self._words:
-            if len(self._words) >= 100_000:          # a bound, for streams of millions of texts
-                self._words.clear()
-            self._words[word] = self.cut_word(word)
-        return self._words[word]
-
     def cut_word(self, word: str) -> list[str]:
+        """'low' -> ['l', 'o', 'w</w>'] -> … -> ['low</w>']."""
         return merge(self.letters(word), self.ranks)
 
     def words_of(self, text: str) -> list[str]:
@@ -131,7 +128,7 @@ class BPETokenizer(PreTrainedTokenizer):
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         vocab, merges = Path(folder) / f"{prefix}vocab.json", Path(folder) / f"{prefix}merges.txt"
         hub.write_json(vocab, self.vocab)
-        lines = [f"{a} {b}\n" for a, b in sorted(self.ranks, key=self.ranks.__getitem__)]
+        lines = [f"{a} {b}\n" for a, b in self.merges]
         hub.write_text(merges, "#version: 0.2\n" + "".join(lines))
         return str(vocab), str(merges)
 
@@ -148,6 +145,17 @@ class OpenAIGPTTokenizer(BPETokenizer):
         return self.cleaner.words(text)
 
     fold = BertTokenizer.fold
+
+    def rust(self, alone: bool = False) -> Tokenizer:
+        engine = Tokenizer(models.BPE(self.vocab, self.merges, unk_token=self.unk_token, end_of_word_suffix="</w>"))
+        engine.normalizer = normalizers.BertNormalizer(lowercase=True)
+        engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        engine.decoder = decoders.BPEDecoder(suffix="</w>")
+        return engine
+
+
+class OpenAIGPTTokenizerFast(RustEngine, OpenAIGPTTokenizer):
+    """OpenAIGPTTokenizer on the Rust engine."""
 
 
 class XLMTokenizer(BPETokenizer):
@@ -229,72 +237,6 @@ class CTRLTokenizer(BPETokenizer):
         return " ".join(tokens).replace("@@ ", "").strip()
 
 
-class DescribedTokenizer(BPETokenizer):
-    """A BPE tokenizer whose tokenizer.json says how texts are prepared (normalizer), cut into words (pre_tokenizer) and framed
-    by special tokens (post_processor): that of most large language models."""
-
-    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
-    special: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, *files: Any, normalizer: dict[str, Any] | None = None, pre_tokenizer: dict[str, Any] | None = None,
-                 decoder: dict[str, Any] | None = None, single: str | None = None, pair: str | None = None,
-                 trims_offsets: bool | None = None, ignore_merges: bool = False, **kwargs: Any):
-        self.ignore_merges = ignore_merges
-        self.described = {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "decoder": decoder}
-        ready = skeleton(normalizer=normalizer, decoder=decoder)
-        self.normalizer, self.decoder = ready.normalizer, ready.decoder
-        self.single, self.pair = single or self.single, pair or self.pair
-        self.trims_offsets = self.trims_offsets if trims_offsets is None else trims_offsets
-        super().__init__(*files, **kwargs)
-
-    @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        path = hub.find_file(name, "tokenizer.json", required=False, **options)
-        return super().read_files(name, **options) if path is None else cls.read_tokenizer_json(path)
-
-    @classmethod
-    def read_tokenizer_json(cls, path: Path) -> dict[str, Any]:
-        content = hub.read_json(path)
-        added = {token["id"]: as_token(token) for token in content.get("added_tokens") or []}
-        return (read_model(content, path, cls) | read_frame(content.get("post_processor"))
-                | {"added_tokens_decoder": added, "ignore_merges": content["model"].get("ignore_merges", False)}
-                | {part: content.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")})
-
-    def cut_word(self, word: str) -> list[str]:
-        """With ignore_merges a word that is in the vocabulary is one piece, whether or not merges lead to it."""
-        whole = "".join(self.letters(word))
-        return [whole] if self.ignore_merges and whole in self.vocab else super().cut_word(word)
-
-    def fold(self, char: str) -> str:
-        return char if self.normalizer is None else self.normalizer.normalize_str(char)
-
-    def prepared(self, text: str) -> str:
-        """The text as it is cut."""
-        return text if self.normalizer is None else self.normalizer.normalize_str(text)
-
-    def letters_of(self, text: str) -> list[tuple[str, tuple[int, int]]]:
-        """The letters of the prepared text, each with the place in `text` that it was made from."""
-        letters = PreTokenizedString(text)
-        if self.normalizer is not None:
-            letters.normalize(self.normalizer.normalize)
-        letters.split(split_letters)
-        return [(letter, place) for letter, place, _ in letters.get_splits("original", "char")]
-
-
-def split_letters(_: int, text: NormalizedString) -> list[NormalizedString]:
-    return [text[place] for place in range(len(text.normalized))]
-
-
-def skeleton(**parts: dict[str, Any] | None) -> Tokenizer:
-    """A Rust tokenizer with these parts of a tokenizer.json and an empty vocabulary."""
-    empty = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
-    try:
-        return Tokenizer.from_str(json.dumps(empty | parts))
-    except Exception as error:                            # the Rust library raises nothing more particular
-        raise ValueError(f"the {' or '.join(parts)} of tokenizer.json cannot be read ({error}). Is the file damaged, or newer "
-                         "than the installed library? pip install -U tokenizers") from None
-
-
 def read_model(content: dict[str, Any], path: Path, cls: type) -> dict[str, Any]:
     """The vocabulary and merges of a tokenizer.json."""
     model = content.get("model") or {}
@@ -302,19 +244,6 @@ def read_model(content: dict[str, Any], path: Path, cls: type) -> dict[str, Any]
         raise ValueError(f"{path} holds a {model.get('type')} tokenizer, {cls.__name__} reads BPE: use AutoTokenizer")
     pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
     return {"vocab": model["vocab"], "merges": pairs}
-
-
-def read_frame(step: dict[str, Any] | None) -> dict[str, Any]:
-    """The post_processor of a tokenizer.json -> templates such as {"single": "<s>:0 A:0", "pair": …}, where it has some."""
-    match step:
-        case {"type": "Sequence", "processors": steps}:
-            return {key: frame for inner in steps for key, frame in read_frame(inner).items()}
-        case {"type": "TemplateProcessing"}:
-            return {key: " ".join(f"{item['id']}:{item['type_id']}" for place in step[key] for item in place.values())
-                    for key in ("single", "pair")}
-        case {"type": "ByteLevel", "trim_offsets": trims}:
-            return {"trims_offsets": trims}
-    return {}
 
 
 def read_vocab_json(path: Path) -> dict[str, int]:

@@ -13,10 +13,11 @@ What it adds to bpe.py:
 import re
 from typing import Any, ClassVar
 
-from tokenizers import AddedToken, PreTokenizedString, Regex, pre_tokenizers
+from tokenizers import AddedToken, PreTokenizedString, Regex, Tokenizer, pre_tokenizers, processors
 
-from course.tokenizers.bpe import DescribedTokenizer
+from course.tokenizers.described import DescribedTokenizer
 from course.tokenizers.encoding import Span
+from course.tokenizers.rust import RustEngine
 
 # What is a word? \p{L} is any letter, \p{N} any number, \s white space. In turn: contractions; words, numbers and signs, each
 # with one blank before it; white space, of which the last blank is left to the word that follows.
@@ -122,6 +123,11 @@ class ByteBPETokenizer(DescribedTokenizer):
         """' low' -> ['Ġ', 'l', 'o', 'w']; bytes that the vocabulary lacks (SmolLM2's: control characters) are left out."""
         return [letter for byte in word.encode() if (letter := BYTES[byte]) in self.vocab]
 
+    def rust(self, alone: bool = False, **model: Any) -> Tokenizer:
+        engine = super().rust(alone, **model)
+        engine.post_processor = processors.ByteLevel(add_prefix_space=self.add_prefix_space, trim_offsets=self.trims_offsets)
+        return engine
+
     def join(self, tokens: list[str]) -> str:
         """Pieces -> bytes -> text; added tokens are text already."""
         text, pending = "", bytearray()
@@ -165,3 +171,23 @@ class RobertaTokenizer(GPT2Tokenizer):
 
 class BartTokenizer(RobertaTokenizer):
     """RoBERTa's tokenizer under its own name."""
+
+
+class ByteBPETokenizerFast(RustEngine, ByteBPETokenizer):
+    """ByteBPETokenizer on the Rust engine."""
+
+
+class GPT2TokenizerFast(RustEngine, GPT2Tokenizer):
+    """GPT2Tokenizer on the Rust engine."""
+
+
+class Qwen2TokenizerFast(RustEngine, Qwen2Tokenizer):
+    """Qwen2Tokenizer on the Rust engine."""
+
+
+class RobertaTokenizerFast(RustEngine, RobertaTokenizer):
+    """RobertaTokenizer on the Rust engine."""
+
+
+class BartTokenizerFast(RustEngine, BartTokenizer):
+    """BartTokenizer on the Rust engine."""

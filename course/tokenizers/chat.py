@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Template
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
+SPEAKERS = ("system", "developer", "user", "assistant", "tool")
 HERE = "\ue000the answer goes on here\ue000"           # no text contains it
 
 
@@ -107,7 +107,7 @@ def check_messages(messages: Any, template: str) -> tuple[list[list[dict[str, An
                 raise TypeError(f"message {number} must be a dict with a role and a content, like {example[1:-1]}; "
                                 f"got {str(message)[:60]!r}")
             role = message["role"]
-            if role not in ROLES and f"'{role}'" not in template and f'"{role}"' not in template:
+            if role not in SPEAKERS and f"'{role}'" not in template and f'"{role}"' not in template:
                 raise ValueError(f"message {number} has the role {role!r}, which neither chats in general nor this template "
-                                 f"know; roles are {', '.join(ROLES)}")
+                                 f"know; roles are {', '.join(SPEAKERS)}")
     return chats, several

@@ -18,12 +18,14 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tokenizers import AddedToken, PreTokenizedString
+from tokenizers import AddedToken, PreTokenizedString, Tokenizer
 
 from course import hub
-from course.tokenizers.bpe import DescribedTokenizer, Pair, skeleton, split_letters
+from course.tokenizers.bpe import Pair
+from course.tokenizers.described import DescribedTokenizer, skeleton, split_letters
 from course.tokenizers.encoding import Span
-from course.tokenizers.unigram import CONTROL, NORMAL, USER, Piece, UnigramTokenizer, read_sentencepiece
+from course.tokenizers.rust import RustEngine
+from course.tokenizers.unigram import BYTE_PIECES, CONTROL, NORMAL, USER, Piece, UnigramTokenizer, read_sentencepiece
 
 # as a tokenizer.json says it: blanks become ▁, and one is put before a text; back again, with bytes made letters
 TO_LETTERS = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
@@ -35,7 +37,6 @@ TO_TEXT = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"Str
 BLANKS: list[dict[str, Any]] = [{"type": "Strip", "strip_left": False, "strip_right": True},
                                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}]
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
-BYTES = {byte: f"<0x{byte:02X}>" for byte in range(256)}
 
 
 class SentenceBPETokenizer(DescribedTokenizer):
@@ -66,6 +67,9 @@ class SentenceBPETokenizer(DescribedTokenizer):
         hub.find_file(name, cls.sources[0], **options)        # raises with the reason
         return {}
 
+    def rust(self, alone: bool = False, **model: Any) -> Tokenizer:
+        return super().rust(alone, unk_token=self.unk_token, fuse_unk=True, byte_fallback=True, **model)
+
     def join(self, tokens: list[str]) -> str:
         return self.decoder.decode(tokens)
 
@@ -87,7 +91,7 @@ class LlamaTokenizer(SentenceBPETokenizer):
         plain = {"normalizer": TO_LETTERS, "decoder": TO_TEXT}
         super().__init__(vocab_file, vocab, merges, **(plain | kwargs | framed(add_bos_token, add_eos_token)))
         self.init_kwargs |= {"add_bos_token": add_bos_token, "add_eos_token": add_eos_token}
-        if not self.is_fast and (self.described["pre_tokenizer"] is not None or not set(BYTES.values()) <= set(self.vocab)):
+        if not self.is_fast and (self.described["pre_tokenizer"] is not None or not set(BYTE_PIECES) <= set(self.vocab)):
             raise ValueError("the Python engine reads tokenizers of this kind only where the vocabulary has all 256 bytes and "
                              f"nothing cuts a text before BPE (pre_tokenizer: {str(self.described['pre_tokenizer'])[:120]}). "
                              "use_fast=True, the default, reads this one")
@@ -106,7 +110,7 @@ class LlamaTokenizer(SentenceBPETokenizer):
         at = 0
         for word in self.word.findall("".join(letter for letter, _ in letters)):
             for piece in self.split_word(word):
-                end = at + (1 if piece in BYTES.values() else len(piece))
+                end = at + (1 if piece in BYTE_PIECES else len(piece))
                 spans.append((places[at][0], places[end - 1][1], 0))
                 at = end
         return spans
@@ -114,7 +118,7 @@ class LlamaTokenizer(SentenceBPETokenizer):
     def letters(self, word: str) -> list[str]:
         """'▁ü' -> ['▁', '<0xC3>', '<0xBC>']."""
         return [part for letter in word
-                for part in ([letter] if letter in self.vocab else [BYTES[byte] for byte in letter.encode()])]
+                for part in ([letter] if letter in self.vocab else [BYTE_PIECES[byte] for byte in letter.encode()])]
 
 
 class ReformerTokenizer(SentenceBPETokenizer):
@@ -179,6 +183,14 @@ class ReformerTokenizer(SentenceBPETokenizer):
         path = Path(folder) / f"{filename_prefix + '-' if filename_prefix else ''}spiece.model"
         path.write_bytes(self.file)
         return (str(path),)
+
+
+class LlamaTokenizerFast(RustEngine, LlamaTokenizer):
+    """LlamaTokenizer on the Rust engine."""
+
+
+class ReformerTokenizerFast(RustEngine, ReformerTokenizer):
+    """ReformerTokenizer on the Rust engine."""
 
 
 def framed(bos: bool, eos: bool) -> dict[str, str]:

@@ -24,6 +24,7 @@ import inspect
 import json
 import logging
 import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise, repeat
@@ -33,7 +34,6 @@ import numpy as np
 from tokenizers import Tokenizer, models, trainers
 from tqdm.auto import tqdm
 
-from course.tokenizers import rust
 from course.tokenizers.base import ROLES, clean_unicode
 from course.tokenizers.bpe import OpenAIGPTTokenizer, Pair
 from course.tokenizers.byte_bpe import BYTES, ByteBPETokenizer, GPT2Tokenizer
@@ -193,7 +193,8 @@ def warn_if_few(found: int, vocab_size: int) -> None:
 
 
 def engine_class(tokenizer_class: type, use_fast: bool) -> Any:
-    return getattr(rust, f"{tokenizer_class.__name__}Fast", tokenizer_class) if use_fast else tokenizer_class
+    return getattr(sys.modules[tokenizer_class.__module__], f"{tokenizer_class.__name__}Fast", tokenizer_class) \
+        if use_fast else tokenizer_class
 
 
 # -- merging ---------------------------------------------------------------------------------------------------------------

@@ -19,22 +19,24 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tokenizers import AddedToken, PreTokenizedString, Regex, normalizers
+from tokenizers import AddedToken, PreTokenizedString, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from course import hub
 from course.tokenizers.base import PreTrainedTokenizer
-from course.tokenizers.bpe import split_letters
-from course.tokenizers.encoding import Span
+from course.tokenizers.described import split_letters
+from course.tokenizers.encoding import Pieces, Span
+from course.tokenizers.rust import RustEngine
 
 log = logging.getLogger(__name__)
 NORMAL, UNKNOWN, CONTROL, USER, BYTE = 1, 2, 3, 4, 6      # the kinds of pieces in a SentencePiece file
 UNKNOWN_PENALTY = 10                                      # how much less than the rarest piece an unknown letter is worth
 HINDERED = 100                                            # so much less is a piece worth that a tokenizer.json should avoid
 WHITE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]      # stand for a letter that no piece covers, where there are any
 Piece = tuple[str, float, int]                            # the letters, the score, the kind
 
 
@@ -73,7 +75,6 @@ class UnigramTokenizer(PreTrainedTokenizer):
         self.unknown_score = min(score for _, score in self.scores) - UNKNOWN_PENALTY
         self.unk_id = next(number for number, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN)
         self.has_bytes = any(kind == BYTE for *_, kind in pieces)
-        self._words: dict[str, list[tuple[str, int, int]]] = {}
         super().__init__({piece: number for number, (piece, *_) in enumerate(pieces)}, **(self.special | kwargs))
         # control tokens are in the vocabulary too, but no text may spell them
         special = set(self.all_special_tokens)
@@ -112,13 +113,9 @@ class UnigramTokenizer(PreTrainedTokenizer):
                 spans.append((places[start][0], places[end - 1][1], number))
         return spans
 
-    def split_word(self, word: str) -> list[tuple[str, int, int]]:
-        """'▁unhappiness' -> [('▁un', 0, 3), ('happi', 3, 8), ('ness', 8, 12)]; each word is worked out once."""
-        if word not in self._words:
-            if len(self._words) >= 100_000:               # a bound, for streams of millions of texts
-                self._words.clear()
-            self._words[word] = self.named(word, self.best_cut(word))
-        return self._words[word]
+    def cut_word(self, word: str) -> list[tuple[str, int, int]]:
+        """'▁unhappiness' -> [('▁un', 0, 3), ('happi', 3, 8), ('ness', 8, 12)]."""
+        return self.named(word, self.best_cut(word))
 
     def best_cut(self, word: str) -> list[tuple[int, int]]:
         """Where to cut (Viterbi 1967): for each place the best way to get there, built on the best ways to places before."""
@@ -151,7 +148,7 @@ class UnigramTokenizer(PreTrainedTokenizer):
                 found.append((self.unk_token, start, end))
         if self.has_bytes:
             found = [(name, start, end) for piece, start, end in found
-                     for name in ([f"<0x{byte:02X}>" for byte in word[start:end].encode()] if piece == self.unk_token
+                     for name in ([BYTE_PIECES[byte] for byte in word[start:end].encode()] if piece == self.unk_token
                                   else [piece])]
         return found
 
@@ -159,6 +156,17 @@ class UnigramTokenizer(PreTrainedTokenizer):
     def cuts_again(piece: str) -> bool:
         """Whether `named` cuts this piece further."""
         return False
+
+    def rust(self, alone: bool = False) -> Tokenizer:
+        """alone: for tokenizer.json, which has no Python engine beside it: pieces that this would cut again are made so
+        improbable that the model does not choose them. That comes close, but long numbers may differ."""
+        engine = Tokenizer(models.Unigram([(piece, score - HINDERED if alone and self.cuts_again(piece) else score)
+                                           for piece, score in self.scores], self.unk_id, self.has_bytes))
+        engine.normalizer = self.normalizer
+        words = pre_tokenizers.Split(Regex(self.word.pattern), "removed", invert=True)
+        engine.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.Metaspace()])
+        engine.decoder = decoders.Metaspace()
+        return engine
 
     def join(self, tokens: list[str]) -> str:
         """Pieces -> text; the ▁ of the first piece was put there, it is no blank."""
@@ -288,6 +296,31 @@ class XLNetTokenizer(UnigramTokenizer):
             else:
                 text, pending = text + pending.replace("▁", " ").strip() + token, ""
         return text
+
+
+class UnigramEngine(RustEngine, UnigramTokenizer):
+    """The Rust library has no pieces that a text may not spell ("</s>" is one as good as any), and no second thoughts
+    about a number's comma. The few texts in which it found such a piece are cut by the Python engine."""
+
+    @functools.cached_property
+    def refused(self) -> set[int]:
+        return {number for piece, number in self.vocab.items()
+                if piece not in self.usable and piece != self.unk_token or self.cuts_again(piece)}
+
+    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
+        found = super().pieces(texts, split_special, words_given)
+        for number, (text, cut) in enumerate(zip(texts, found, strict=True)):
+            if not self.refused.isdisjoint(cut.ids) or split_special and self.unk_token in str(text):
+                found[number], = UnigramTokenizer.pieces(self, [text], split_special, words_given)
+        return found
+
+
+class T5TokenizerFast(UnigramEngine, T5Tokenizer):
+    """T5Tokenizer on the Rust engine."""
+
+
+class XLNetTokenizerFast(UnigramEngine, XLNetTokenizer):
+    """XLNetTokenizer on the Rust engine."""
 
 
 @functools.cache

@@ -17,9 +17,12 @@ import unicodedata
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
 from course import hub
 from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.encoding import Span
+from course.tokenizers.rust import RustEngine
 
 # Chinese characters get blanks around them; the ranges are those of the Rust engine
 CHINESE = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F), (0x2B920, 0x2CEAF),
@@ -85,7 +88,6 @@ class BertTokenizer(PreTrainedTokenizer):
         self.do_lower_case = do_lower_case
         self.strip_accents, self.tokenize_chinese_chars = strip_accents, tokenize_chinese_chars
         self.cleaner = Cleaner(do_lower_case, do_lower_case if strip_accents is None else strip_accents, tokenize_chinese_chars)
-        self._words: dict[str, list[str]] = {}
         super().__init__(vocab, **(kwargs | tokens))
         self.init_kwargs |= {"do_lower_case": do_lower_case, "strip_accents": strip_accents,
                              "tokenize_chinese_chars": tokenize_chinese_chars}
@@ -110,10 +112,8 @@ class BertTokenizer(PreTrainedTokenizer):
         clean = self.cleaner[ord(char)]
         return clean.strip() or clean[:1]
 
-    def split_word(self, word: str) -> list[str]:
+    def cut_word(self, word: str) -> list[str]:
         """The longest piece that fits, again and again: 'unhappiness' -> ['un', '##happi', '##ness']."""
-        if word in self._words:
-            return self._words[word]
         pieces: list[str] = []
         start = 0
         while start < len(word) <= MAX_WORD:
@@ -123,12 +123,16 @@ class BertTokenizer(PreTrainedTokenizer):
                 break
             pieces.append(prefix + word[start:end])
             start = end
-        if start < len(word):
-            pieces = [self.unk_token]
-        if len(self._words) >= 100_000:              # a bound, for streams of millions of texts
-            self._words.clear()
-        self._words[word] = pieces
-        return pieces
+        return pieces if start == len(word) else [self.unk_token]
+
+    def rust(self, alone: bool = False) -> Tokenizer:
+        engine = Tokenizer(models.WordPiece(self.vocab, unk_token=self.unk_token, max_input_chars_per_word=MAX_WORD))
+        engine.normalizer = normalizers.BertNormalizer(
+            clean_text=True, handle_chinese_chars=self.tokenize_chinese_chars, strip_accents=self.strip_accents,
+            lowercase=self.do_lower_case)
+        engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        engine.decoder = decoders.WordPiece(prefix="##", cleanup=self.clean_up_tokenization_spaces)
+        return engine
 
     def join(self, tokens: list[str]) -> str:
         return " ".join(tokens).replace(" ##", "")
@@ -166,6 +170,14 @@ class DistilBertTokenizer(BertTokenizer):
     """BERT's tokenizer; the model just knows no token types."""
 
     model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+
+
+class BertTokenizerFast(RustEngine, BertTokenizer):
+    """BertTokenizer on the Rust engine."""
+
+
+class DistilBertTokenizerFast(RustEngine, DistilBertTokenizer):
+    """DistilBertTokenizer on the Rust engine."""
 
 
 def read_vocab(path: Path) -> dict[str, int]:
