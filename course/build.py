@@ -2,7 +2,8 @@
 
 lessons/src/NN_name.py (py:percent, solutions in place) is the only file an author edits. From it come
 lessons/NN_name.ipynb (exercises as stubs, no outputs), solutions/NN_name.ipynb (executed), lessons/index.ipynb and, with
-the entries of course/terms.py, lessons/glossary.ipynb:
+the entries of course/terms.py, lessons/glossary.ipynb. The address of the project goes from pyproject.toml to where it is
+named (course/place.py):
 
     a cell tagged `solution`                    is only in the solution
     ### BEGIN SOLUTION … ### END SOLUTION       lines between them are only in the solution
@@ -29,6 +30,7 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f'course build needs {error.name}. Try: pip install "course[lab]"') from None
 
+from course import place
 from course.terms import TERMS
 
 ROOT = Path(__file__).parents[1]
@@ -46,9 +48,10 @@ import importlib.metadata, importlib.util, platform, subprocess, sys
 
 if importlib.util.find_spec("course") is None:  # on Colab: keep its torch and numpy
     keep = [f"{name}=={importlib.metadata.version(name)}" for name in ("torch", "numpy")]
-    source = "course @ git+https://github.com/course-llm/course"
+    source = "course @ git+https://github.com/OWNER/NAME"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", *keep, source], check=True)
 
+import pandas as pd
 import torch
 import course
 
@@ -65,7 +68,8 @@ class LessonError(Exception):
 def read(path: Path) -> list[Any]:
     """The cells of a source, with the set-up cell after the title."""
     cells = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent").cells
-    return [*cells[:1], nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}), *cells[1:]]
+    setup = SETUP.replace("OWNER/NAME", place.owner_and_name(ROOT))
+    return [*cells[:1], nbformat.v4.new_code_cell(setup, metadata={"tags": ["setup"]}), *cells[1:]]
 
 
 def cut(source: str, solution: bool, where: str) -> str:
@@ -162,6 +166,16 @@ def execute(notebook: Any, name: str) -> str:
     return f"{sum(seconds):8.1f} {max(seconds):8.1f} {peak:>7}"
 
 
+def keep_results(solution: Any, path: Path) -> None:
+    """Without a run, each cell whose code is the same keeps what it showed; the set-up cell may have another address."""
+    old = {cell.get("id"): cell for cell in nbformat.read(path, as_version=4).cells} if path.is_file() else {}
+    for cell in solution.cells:
+        before = old.get(cell.id)
+        if before and cell.cell_type == before.cell_type == "code" and (
+                before.source == cell.source or "setup" in cell.metadata.get("tags", [])):
+            cell.outputs, cell.execution_count = before.outputs, before.execution_count
+
+
 def budget(name: str, lesson: Any, solution: Any) -> str:
     """Words, code cells, lines that are not blank a cell of the lesson; the longest cell of the solution, as it is."""
     prose = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
@@ -205,17 +219,26 @@ def build(root: Path, names: tuple[str, ...], check: bool, run: bool) -> int:
     for name in chosen:
         lesson, solution = (twin(name, sources[name], full) for full in (False, True))
         measured = execute(solution, name) if run and not check else ""
+        if not run:
+            keep_results(solution, solutions / f"{name}.ipynb")
         print(budget(name, lesson, solution), measured, flush=True)
         pages |= {lessons / f"{name}.ipynb": lesson, solutions / f"{name}.ipynb": solution}
+    copies = list(place.copies(root)) if (root / "pyproject.toml").is_file() else []
     if not check:
         solutions.mkdir(exist_ok=True)
         for path, notebook in pages.items():
             nbformat.write(notebook, path)
+        for path, _, fresh in copies:
+            path.write_text(fresh, encoding="utf-8", newline="\n")
+            print(f"{path.relative_to(root)}: now names the repository of pyproject.toml")
         return 0
     problems = [f"{path.relative_to(root)} {flaw}" for path, notebook in pages.items()
                 for flaw in flaws(path, notebook, path.parent == solutions)]
     problems += [f"{path.relative_to(root)} has no source in lessons/src" for folder in (lessons, solutions)
                  for path in sorted(folder.glob("*.ipynb")) if path.stem not in {*sources, "index", "glossary"}]
+    problems += [f"{path.relative_to(root)} names another repository than pyproject.toml, first in line "
+                 f"{next(n for n, (a, b) in enumerate(zip(was.splitlines(), fresh.splitlines(), strict=True), 1) if a != b)}"
+                 for path, was, fresh in copies]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
@@ -228,11 +251,12 @@ def main(argv: list[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only lessons whose name starts like this, e.g. 01")
     parser.add_argument("--check", action="store_true", help="write nothing; fail and name what is stale")
-    parser.add_argument("--execute", action=argparse.BooleanOptionalAction, default=True, help="run the solutions")
+    parser.add_argument("--execute", action=argparse.BooleanOptionalAction, default=True,
+                        help="run the solutions (--no-execute keeps the results of cells that did not change)")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds lessons/ and solutions/")
     options = parser.parse_args(argv)
     try:
         return build(options.root, tuple(options.names), options.check, options.execute)
-    except LessonError as problem:
+    except (LessonError, ValueError) as problem:
         print(f"course build: {problem}", file=sys.stderr)
         return 1

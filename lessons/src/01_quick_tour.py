@@ -22,8 +22,8 @@
 # it chooses a model.
 
 # %%
-import pandas as pd
-from course import checks, pipeline, plots
+from course import pipeline, plots
+from course.checks import lesson_01 as checks
 
 classifier = pipeline("sentiment-analysis")
 classifier("Since the new tram line opened, my mother visits us every week.")

@@ -21,9 +21,9 @@
 # one is [NLG](../lessons/glossary.ipynb#NLG). The machine does neither with words.
 
 # %%
-import pandas as pd
 from course import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
-from course import AutoTokenizer, checks, glossary, plots
+from course import AutoTokenizer, glossary, plots
+from course.checks import lesson_02 as checks
 
 glossary("token")
 

@@ -22,9 +22,9 @@
 # of each. The vocabulary was fixed when the model was trained, so take the tokenizer of your model, never another one.
 
 # %%
-import pandas as pd
 from course import AutoModelForSequenceClassification, AutoTokenizer
-from course import checks, load_dataset, plots
+from course import load_dataset, plots
+from course.checks import lesson_04 as checks
 
 survey = load_dataset("local_life").query("language == 'en'").dropna(subset="answer")
 tokenizer = AutoTokenizer.from_pretrained("pocket/sentiment")

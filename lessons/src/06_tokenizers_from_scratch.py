@@ -25,7 +25,8 @@
 import re
 from collections import Counter
 from itertools import pairwise
-from course import AutoTokenizer, checks, load_dataset, plots
+from course import AutoTokenizer, load_dataset, plots
+from course.checks import lesson_06 as checks
 
 survey = load_dataset("local_life").query("language == 'en'")["answer"].dropna().tolist()
 

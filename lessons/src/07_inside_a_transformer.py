@@ -22,8 +22,8 @@
 # the same way belong to words that are used alike.
 
 # %%
-import pandas as pd
-from course import AutoModel, AutoTokenizer, checks, nn, plots
+from course import AutoModel, AutoTokenizer, nn, plots
+from course.checks import lesson_07 as checks
 
 tokenizer, model = (Auto.from_pretrained("pocket/encoder") for Auto in (AutoTokenizer, AutoModel))
 table = model.tokens.weight.detach()

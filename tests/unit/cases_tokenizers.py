@@ -8,7 +8,7 @@ import pandas as pd
 import tiny
 import torch
 
-from course import checks
+from course.checks import lesson_04, lesson_06
 
 TEXTS = ["the good council", "bad", "not happy people", "un happying", "the school was new and the people happy ."]
 TOKENIZER = tiny.tokenizer()
@@ -49,23 +49,23 @@ def clean(text):
 
 DOCUMENT = " ".join(TEXTS)
 FOUR = {
-    checks.split_share: (
+    lesson_04.split_share: (
         (TEXTS, TOKENIZER), (SPLIT,),
         [((1 - SPLIT,), "stayed whole"), ((2,), "without dividing"), ((0.3,), "once"), (([True],), "one number")]),
-    checks.filling: (
+    lesson_04.filling: (
         (TEXTS, TOKENIZER), (FILLING, FILLING),
         [((1 - FILLING, FILLING), "share of text"), ((40, FILLING), "between 0 and 1"), ((0.01, FILLING), "in one call"),
          ((FILLING, FILLING + 0.1), "sort by the number of tokens"), ((FILLING, FILLING / 2), "add up zeros")]),
-    checks.window_mean: (
+    lesson_04.window_mean: (
         (windows, DOCUMENT, Classifier()), (lambda text: chances(text).mean().item(),),
         [((0.5,), "function of a text"), ((lambda text: chances(text)[0].item(),), "first window alone"),
          ((lambda text: chances(text, 0).mean().item(),), "mean of NEGATIVE"), ((lambda text: chances(text),), "one number"),
          ((lambda text: chances(text).sum().item(),), "is not the mean"), ((lambda text: ...,), "not done yet")]),
-    checks.piece_labels: (
+    lesson_04.piece_labels: (
         (NAMES, [0, 1, 0], TOKENIZER), labelled(0, 1, -100, 0),
         [(([0, 1, 0],), "one label a word"), (([0, 1, -100, 0],), "special tokens"), (labelled(0, 1, 1, 0), "every piece"),
          (([0, 0, 1, -100, 0, 0],), "nobody's words"), (labelled(0, -100, 1, 0), "To which word")]),
-    checks.clean: (
+    lesson_04.clean: (
         (), (clean,),
         [((str.strip,), "html.unescape"), ((lambda text: clean(text) or "",), "say something"), (("clean",), "function"),
          ((lambda text: clean(text.lower()),), "What should happen"), ((lambda text: ...,), "not done yet"),
@@ -110,28 +110,28 @@ def most_frequent(spelled, weigh=True, once=False):
 
 
 SIX = {
-    checks.unknown_words: (
+    lesson_06.unknown_words: (
         (SURVEY, str.split), (2 / 5,),
         [((3 / 5,), "that is known"), ((2,), "without dividing"), ((2 / 4,), "every word counts once"),
          ((0.3,), "built the list"), (([],), "one number")]),
-    checks.wordpiece: (
+    lesson_06.wordpiece: (
         (set(tiny.VOCAB), TOKENIZER, TEXTS), (greedy,),
         [((["un"],), "should be a function"), ((lambda word, vocabulary: ...,), "not done yet"),
          ((lambda word, vocabulary: greedy(word, vocabulary, longest=False),), "longest"),
          ((lambda word, vocabulary: greedy(word, vocabulary, mark=""),), "carry ##"),
          ((lambda word, vocabulary: greedy(word, vocabulary, give_up=False),), "What should become"),
          ((lambda word, vocabulary: None,), "TypeError")]),
-    checks.best_pair: (
+    lesson_06.best_pair: (
         (COUNTS,), (most_frequent,),
         [((("t", "h"),), "should be a function"), ((lambda spelled: ...,), "not done yet"),
          ((lambda spelled: most_frequent(spelled, weigh=False),), "twice"), ((lambda spelled: "th",), "should return a pair"),
          ((lambda spelled: most_frequent(spelled, once=True),), "every place")]),
-    checks.glue: (
+    lesson_06.glue: (
         (Bytes(), SURVEY), (lambda tokens: "".join(tokens).replace("Ġ", " "),),
         [(("",), "should be a function"), ((lambda tokens: ...,), "not done yet"),
          ((lambda tokens: " ".join(tokens).replace("Ġ", ""),), "Where was a blank"),
          ((lambda tokens: "".join(tokens).replace("Ġ", " ").removeprefix("no"),), "comes back")]),
-    checks.premium: (
+    lesson_06.premium: (
         (SENTENCES, TOKENIZER), (PRICE, "German"),
         [((2.0, "German"), "for each language"), ((PRICE.iloc[1:], "German"), "should have the rows"),
          ((PRICE * 3, "German"), "divided by itself"), ((pd.Series({"English": 1, "German": 2}), "German"), "two columns"),

@@ -189,6 +189,18 @@ def test_solutions_that_did_not_run_are_not_fresh(root, capsys):
     assert status == 1 and "solutions/07_count.ipynb has cells that were never run" in said
 
 
+def test_without_a_run_unchanged_cells_keep_their_results(built, capsys):
+    source = built / "lessons/src/07_count.py"
+    source.write_text(source.read_text().replace("Three.", "It is three."))
+    assert build.main(["--root", str(built), "--no-execute"]) == 0
+    assert read(built, "solutions/07_count").cells[3].outputs[0].text == "counted: 3\n"
+    assert check(built, capsys) == (0, "")
+    source.write_text(source.read_text().replace('"counted:"', '"there are"'))
+    assert build.main(["--root", str(built), "--no-execute"]) == 0
+    status, said = check(built, capsys)
+    assert status == 1 and "solutions/07_count.ipynb has cells that were never run" in said
+
+
 @pytest.mark.parametrize(("old", "new", "complaint"), [
     ("### END SOLUTION\n", "", "### BEGIN SOLUTION without ### END SOLUTION"),
     ("### BEGIN SOLUTION\n", "", "have to come in turn"),
@@ -223,10 +235,11 @@ def test_the_budget_is_reported(built, capsys):
 def test_set_up_cell_installs_what_is_missing_and_keeps_torch_and_numpy(monkeypatch, capsys):
     commands, find = [], importlib.util.find_spec
     monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
-    exec(build.SETUP, {})
+    setup = build.read(next((build.ROOT / "lessons/src").glob("*.py")))[1].source
+    exec(setup, {})
     assert commands == []                                                   # course is here: no pip
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "course" else find(name))
-    exec(build.SETUP, {})
+    exec(setup, {})
     versions = {f"{name}=={importlib.metadata.version(name)}" for name in ("torch", "numpy")}
     (command,) = commands
     urls = tomllib.loads((build.ROOT / "pyproject.toml").read_text())["project"]["urls"]

@@ -1,7 +1,9 @@
 """Each check: silent on `...`, a ✓ for the right answer, and the right question for each likely mistake."""
 
 import copy
+import importlib
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -10,8 +12,11 @@ import tiny
 import torch
 from cases_tokenizers import FOUR, SIX
 
-from course import BatchEncoding, checks
+from course import BatchEncoding
+from course.checks import lesson_01, lesson_02, lesson_07
 
+LESSONS = [importlib.import_module(f"course.checks.{path.stem}")
+           for path in sorted((Path(__file__).parents[2] / "course/checks").glob("lesson_*.py"))]
 TEXTS = ["fine", "awful", "so so", "great", "odd"]
 MODEL = ["POSITIVE", "NEGATIVE", "POSITIVE", "POSITIVE", "NEGATIVE"]
 CODER = ["POSITIVE", "NEGATIVE", "NEGATIVE", "POSITIVE", "NEGATIVE"]
@@ -116,7 +121,7 @@ def norm_first(x, block):
 TRIANGLE = torch.ones(5, 5).tril()
 
 CASES = {
-    checks.agreement: (
+    lesson_01.agreement: (
         (RESULTS, CODER), (0.8, ["so so"]),
         [((0.2, ["so so"]), "disagree"), ((80, ["so so"]), "percent"), ((4, ["so so"]), "percent"),
          ((0.6, ["so so"]), "same row"), ((RESULTS["label"] == CODER, ["so so"]), "one number"),
@@ -124,69 +129,69 @@ CASES = {
          ((0.8, RESULTS["label"][2:3]), "labels"), ((0.8, ["So so"]), "word for word"), ((0.8, TEXTS), "differ on 1 of"),
          ((0.8, ["fine", "awful", "great", "odd"]), "Which rows"), ((0.8, []), "Which rows"),
          ((0.8, None), "a list of answers")]),
-    checks.word_probability: (
+    lesson_01.word_probability: (
         (UNMASK,), (lookup(50),),
         [((lookup(5),), "far down the list"), ((lookup(5, None),), "far down"), ((0.3,), "should be a function"),
          ((lambda text, word: UNMASK(text)[0]["score"],), "Where do you use `word`"),
          ((lambda text, word: UNMASK(text)[0],), "Which part of a guess"),
          ((lambda text, word: 0.5,), "To which of the guesses"), ((lambda text, word: ...,), "not done yet"),
          ((lambda text: 1.0,), "TypeError"), ((lambda text, word: None,), "end with return")]),
-    checks.least_sure: (
+    lesson_01.least_sure: (
         (TEXTS, Classifier(), tokenizer), ("odd",),
         [(("fine",), "most sure"), (("so so",), "less sure"), ((4,), "Which answer stands there"),
          (("Odd",), "word for word"), ((torch.tensor(4),), "Which answer stands there"), ((None,), "word for word"),
          ((0.55,), "word for word"), ((pd.Series(["odd"]),), "word for word")]),
-    checks.favourite_token: (
+    lesson_01.favourite_token: (
         ("b", HEATMAP, TOKENS), ("d",),
         [(("c",), "Rows look"), (("a",), "brightest cell"), ((3,), "Which token stands there"), ((HEATMAP[1].max(),), "should be one of"),
          (("e",), "should be one of")]),
-    checks.head_weights: (
+    lesson_01.head_weights: (
         (HEAD,), (24,),
         [((21,), "almost"), ((80,), "whole model"), ((7,), "how many labels"), (("24",), "one whole number")]),
-    checks.words_in_pieces: (
+    lesson_02.words_in_pieces: (
         ("the newer school is schooling people", tiny.tokenizer()), (["newer", "schooling"],),
         [((["new", "##er", "school", "##ing"],), "begins with ##"), ((["the", "school", "is", "people"],), "stayed whole"),
          ((["newer", "people"],), "'people' should not"), ((["newer"],), "whole answer"), ((["newr", "schooling"],), "'newr'"),
          (([1, 4],), "list of words"), (("newer schooling",), "list of words"), ((2,), "TypeError")]),
-    checks.mask_by_hand: (
+    lesson_02.mask_by_hand: (
         (PADDED,), (PADDED["attention_mask"],),
         [((PADDED["input_ids"] == 0,), "True and False"), ((1 - PADDED["attention_mask"],), "other way round"),
          ((torch.ones_like(PADDED["input_ids"]),), "only padding"), ((PADDED["attention_mask"][0],), "one number for each"),
          (([1, 1],), "has list")]),
-    checks.bag_of_words: (
+    lesson_02.bag_of_words: (
         (ORDERED, tiny.model()), (torch.zeros_like(PLACES),),
         [((PLACES,), "counts by itself"), ((PLACES.flip(1),), "apart"), ((0,), "tensor of the shape (2, 7)"),
          ((torch.zeros(7),), "tensor of the shape"), ((torch.zeros(2, 7),), "TypeError"), ((PLACES + 90,), "IndexError")]),
-    checks.moved_right: (
+    lesson_02.moved_right: (
         (LABELS,), (torch.tensor([[0, 5, 1, 3], [0, 4, 4, 0]]),),
         [((torch.tensor([[0, 5, 1, 3], [0, 4, 4, -100]]),), "negative"), ((LABELS,), "before anything is written"),
          ((torch.tensor([[1, 3, 2, 0], [4, 0, 0, 0]]),), "to the left"), ((LABELS[:, :-1],), "which one has to go"),
          ((torch.zeros(2, 4).long(),), "first row is [0, 0, 0, 0]"), (([0, 5],), "should be a tensor")]),
-    checks.chunks: (
+    lesson_02.chunks: (
         (BODY,), (CHUNKED, 0.0),
         [((BODY, 0.0), "have the size 0"), ((CHUNKED, 0.3), "is too much"), ((CHUNKED, float("nan")), "too much"),
          ((CHUNKED, -1e-7), "negative"), ((CHUNKED, torch.zeros(2)), "one number"), ((8, 0.0), "should be a model"),
          ((tiny.model("", num_hidden_layers=1, chunk_size_feed_forward=8), 0.0), "differ in their layers")]),
-    checks.cosine: (
+    lesson_07.cosine: (
         (), (lambda a, b: a @ b / a.norm() / b.norm(),),
         [((lambda a, b: a @ b,), "How long are they"), ((lambda a, b: a @ b / a.norm(),), "What about the second"),
          ((lambda a, b: a @ b / b.norm(),), "What about the first"), ((lambda a, b: a * b,), "one number"),
          ((lambda a, b: a @ b / (a.norm() + b.norm()),), "multiplied"), ((lambda a, b: (a - b).norm(),), "on paper"),
          ((lambda a, b: a @ b / (a @ a * (b @ b)),), "root is missing"), ((0.79,), "a function"), ((lambda a: 1,), "TypeError"),
          ((lambda a, b: ...,), "not done yet")]),
-    checks.attend: (
+    lesson_07.attend: (
         (), (attend(),),
         [((attend(masked=False),), "where does the mask"), ((attend(scale=1),), "not divided"),
          ((attend(scale=0.25),), "divided by the width"), ((attend(dim=-2),), "sum to 1"), ((attend(scale=2),), "In which order"),
          ((lambda q, k, v, mask: (q @ k.mT / 2 + mask).softmax(-1),), "has the shape (2, 3, 6)"), ((3,), "a function"),
          ((lambda q, k, v, mask: ...,), "not done yet"), ((lambda q, k: q,), "TypeError")]),
-    checks.causal: (
+    lesson_07.causal: (
         (), (torch.full((5, 5), float("-inf")).triu(1),),
         [((TRIANGLE,), "forbids nothing"), ((TRIANGLE * float("-inf"),), "0 times infinity"),
          ((torch.full((5, 5), float("-inf")).tril(-1),), "right side"), ((torch.full((5, 5), float("-inf")).triu(),), "itself"),
          ((torch.full((5, 5), float("-inf")).tril(),), "only what comes later"), ((-9 * (1 - TRIANGLE),), "-9 lowers"),
          ((torch.full((5, 5), float("-inf")),), "row 2"), ((torch.zeros(4, 4),), "(4, 4)"), ((None,), "has ()")]),
-    checks.one_layer: (
+    lesson_07.one_layer: (
         (BODY,), (halves(),),
         [((halves(first=False),), "attention replaces"), ((halves(second=False),), "feed-forward network replaces"),
          ((halves(False, False),), "both halves forget"), ((halves(norm="attention_norm"),), "same norm twice"),
@@ -194,7 +199,7 @@ CASES = {
          ((lambda x, block: block.attention_norm(x + block.attention(x)[0]),), "first half"),
          ((lambda x, block: x,), "in this order"), ((lambda x, block: x[0],), "in this order"), ((BODY.layers,), "NotImplementedError"),
          ((lambda x, block: ...,), "not done yet"), ((1,), "a function")]),
-    checks.spare_layer: (
+    lesson_07.spare_layer: (
         (THREE, INSIDE), (LEAST,),
         [((MOST,), "changes most"), ((MIDDLE,), "missed less"), ((3,), "counted from 0"), ((0.07,), "number of a layer"),
          ((-1,), "3 layers"), (("2",), "number of a layer")]),
@@ -238,11 +243,11 @@ def test_no_answer_passes_as_nan(check):
 
 def test_a_rounded_share_is_right():
     table = pd.DataFrame({"label": ["NEGATIVE"] * 6}, index=[*TEXTS, "six"])
-    assert checks.agreement(0.83, ["odd"], table, ["NEGATIVE"] * 4 + ["POSITIVE", "NEGATIVE"])
+    assert lesson_01.agreement(0.83, ["odd"], table, ["NEGATIVE"] * 4 + ["POSITIVE", "NEGATIVE"])
 
 
 def test_every_check_is_tested_and_numbered_in_order():
-    made = [check for check in vars(checks).values() if hasattr(check, "__wrapped__")]
+    made = [check for lesson in LESSONS for check in vars(lesson).values() if hasattr(check, "__wrapped__")]
     assert set(made) == set(CASES)
     numbers = [int(repr(check(...)).split(":")[0].removeprefix("Exercise ")) for check in made]
     assert all(number in (1, before + 1) for before, number in pairwise([0, *numbers])), numbers    # each lesson begins with 1
@@ -252,4 +257,4 @@ def test_disputed_answers_may_come_in_any_order_and_kind_of_list():
     table = pd.DataFrame({"label": ["NEGATIVE", "NEGATIVE", "POSITIVE", "NEGATIVE"]}, index=TEXTS[:4])
     coder = ["POSITIVE", "NEGATIVE", "NEGATIVE", "NEGATIVE"]                # half of them differ
     for disputed in (["so so", "fine"], ("fine", "so so"), pd.Index(["so so", "fine"])):
-        assert checks.agreement(torch.tensor(0.5), disputed, table, coder)
+        assert lesson_01.agreement(torch.tensor(0.5), disputed, table, coder)
