@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _TASKS = ("ForSequenceClassification", "ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering")
 _WHERE = {
     "course.config": ("ModelConfig",),
+    "course.generation_config": ("GenerationConfig",),
     "course.data": ("list_datasets", "load_dataset"),
     "course.modeling": ("PreTrainedModel",),
     "course.nn.blocks": ("apply_chunking_to_forward",),

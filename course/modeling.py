@@ -27,6 +27,8 @@ from torch import Tensor, nn
 
 from course import hub
 from course.config import ModelConfig
+from course.generation import LanguageModel
+from course.generation_config import GenerationConfig
 from course.nn import Embedding, LayerCache
 
 log = logging.getLogger(__name__)
@@ -330,6 +332,8 @@ class PreTrainedModel(nn.Module):
         resized = ignore_mismatched_sizes or "num_labels" in overrides
         model._fill(read_weights(name, model, gguf_file, **options), str(name), dtype, resized)
         model.name_or_path = str(name)
+        if isinstance(model, LanguageModel):
+            model.generation_config = GenerationConfig.from_pretrained(name, config, **options)
         return model.eval()
 
     def _fill(self, weights: dict[str, Tensor], source: str, dtype: torch.dtype, resized: bool) -> None:
@@ -423,6 +427,8 @@ class PreTrainedModel(nn.Module):
                 raise OSError(f"the weights cannot be written to {folder} ({error}); nothing half is kept. "
                               "Is the disk full?") from None
             self.config.save_pretrained(folder)       # may fail as well, and then the old weights stay too
+            if writes := vars(self).get("generation_config"):
+                writes.save_pretrained(folder)
         index = "model.safetensors.index.json"
         if len(shards) > 1:
             size = sum(v.nbytes for v in state.values())
@@ -431,8 +437,8 @@ class PreTrainedModel(nn.Module):
             files.append(index)
         # what an older checkpoint in this folder left behind
         for old in (*folder.glob("model-*-of-*.safetensors"), *map(folder.joinpath, (
-                "model.safetensors", index, "adapter_config.json", "adapter_model.safetensors"))):
-            if old.name not in files:
+                "model.safetensors", index, "adapter_config.json", "adapter_model.safetensors", "generation_config.json"))):
+            if old.name not in files and not (writes and old.name == "generation_config.json"):
                 old.unlink(missing_ok=True)
 
 

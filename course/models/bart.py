@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import EncoderDecoder
 from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, LayerCache, MultiHeadAttention, PostNormBlock, additive_mask
@@ -226,7 +227,7 @@ class BartModel(PreTrainedModel):
         return outputs
 
 
-class BartForConditionalGeneration(PreTrainedModel):
+class BartForConditionalGeneration(PreTrainedModel, EncoderDecoder):
     """A score for every piece of the vocabulary: which one does the decoder write next?"""
 
     config_class = BartConfig
@@ -242,16 +243,16 @@ class BartForConditionalGeneration(PreTrainedModel):
         return self.lm_head
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                decoder_input_ids: Tensor | None = None, labels: Tensor | None = None,
+                decoder_input_ids: Tensor | None = None, labels: Tensor | None = None, logits_to_keep: int = 0,
                 **inputs: Any) -> Seq2SeqLMOutput:
         """labels (B, T): what the decoder should write, -100 where nothing is to be guessed; without decoder_input_ids
-        it reads the labels shifted by one."""
+        it reads the labels shifted by one. logits_to_keep: scores for so many last positions only, 0 = all."""
         if labels is not None:
             inputs["use_cache"] = False
             if decoder_input_ids is None and inputs.get("decoder_inputs_embeds") is None:
                 decoder_input_ids = shift_right(labels, self.config.decoder_start_token_id, self.config.pad_token_id)
         body = self.model(input_ids, attention_mask, decoder_input_ids, return_dict=True, **inputs)
-        logits = self.lm_head(body.last_hidden_state)  # (B, T, V)
+        logits = self.lm_head(body.last_hidden_state[:, -logits_to_keep:])  # (B, T, V)
         return body.after(Seq2SeqLMOutput, cross_entropy(logits, labels), logits)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, last_token
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, additive_mask, sinusoids
@@ -97,7 +98,7 @@ class CTRLModel(PreTrainedModel):
         return BaseModelOutputWithPast(x, cache if use_cache else None, states or None, attentions or None)
 
 
-class CTRLLMHeadModel(PreTrainedModel):
+class CTRLLMHeadModel(PreTrainedModel, LanguageModel):
     """A score for every word of the vocabulary: which one comes next?"""
 
     config_class = CTRLConfig

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, last_token
 from course.modeling import PreTrainedModel
 from course.models import gpt2
@@ -94,7 +95,7 @@ class OpenAIGPTModel(PreTrainedModel):
         return BaseModelOutputWithPast(x, cache if use_cache else None, states or None, attentions or None)
 
 
-class OpenAIGPTLMHeadModel(PreTrainedModel):
+class OpenAIGPTLMHeadModel(PreTrainedModel, LanguageModel):
     """A score for every word of the vocabulary: which one comes next?"""
 
     config_class = OpenAIGPTConfig

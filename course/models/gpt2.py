@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, cross_entropy, last_token, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, additive_mask
@@ -126,7 +127,7 @@ class GPT2Model(PreTrainedModel):
         return BaseModelOutputWithPast(x, cache if use_cache else None, states or None, attentions or None)
 
 
-class GPT2LMHeadModel(PreTrainedModel):
+class GPT2LMHeadModel(PreTrainedModel, LanguageModel):
     """A score for every word of the vocabulary: which one comes next?"""
 
     config_class = GPT2Config

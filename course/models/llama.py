@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, cross_entropy, last_token, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import (
@@ -162,7 +163,7 @@ class LlamaModel(PreTrainedModel):
         return BaseModelOutputWithPast(x, cache if use_cache else None, states or None, attentions or None)
 
 
-class LlamaForCausalLM(PreTrainedModel):
+class LlamaForCausalLM(PreTrainedModel, LanguageModel):
     """A score for every word of the vocabulary: which one comes next?"""
 
     config_class = LlamaConfig

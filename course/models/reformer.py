@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import ClassificationHead, causal_lm_loss, classification_loss, cross_entropy, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, apply_chunking_to_forward
@@ -415,7 +416,7 @@ class ReformerModel(PreTrainedModel):
                                tuple(attentions) if want_weights else None)
 
 
-class ReformerModelWithLMHead(PreTrainedModel):
+class ReformerModelWithLMHead(PreTrainedModel, LanguageModel):
     """A score for every piece of the vocabulary: which one comes next?"""
 
     config_class = ReformerConfig
@@ -432,11 +433,19 @@ class ReformerModelWithLMHead(PreTrainedModel):
     def get_output_embeddings(self) -> nn.Linear:
         return self.lm_head
 
-    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                labels: Tensor | None = None, **inputs: Any) -> CausalLMOutputWithPast:
-        """labels (B, T): the tokens themselves, -100 where nothing is to be guessed; the shift by one happens here."""
+    reads_padding = True
+
+    def next_inputs(self, ids: Tensor, mask: Tensor | None, memory: Any = None) -> dict[str, Any]:
+        """All of the text: what is similar, and so what is looked at, changes with every token."""
+        return {"input_ids": ids}
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, labels: Tensor | None = None,
+                logits_to_keep: int = 0, **inputs: Any) -> CausalLMOutputWithPast:
+        """labels (B, T): the tokens themselves, -100 where nothing is to be guessed; the shift by one happens here.
+        logits_to_keep: scores for so many last positions only, 0 = all."""
         body = self.reformer(input_ids, attention_mask, return_dict=True, **inputs)
-        logits = apply_chunking_to_forward(self.lm_head, self.config.chunk_size_lm_head, 1, body.last_hidden_state)
+        x, chunk = body.last_hidden_state[:, -logits_to_keep:], 0 if logits_to_keep else self.config.chunk_size_lm_head
+        logits = apply_chunking_to_forward(self.lm_head, chunk, 1, x)
         return CausalLMOutputWithPast(causal_lm_loss(logits, labels), logits, None, body.hidden_states, body.attentions)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import EncoderDecoder
 from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import (
@@ -216,7 +217,7 @@ class T5Model(PreTrainedModel):
         return outputs
 
 
-class T5ForConditionalGeneration(PreTrainedModel):
+class T5ForConditionalGeneration(PreTrainedModel, EncoderDecoder):
     """A score for every piece of the vocabulary: which one does the decoder write next?"""
 
     config_class = T5Config
@@ -234,16 +235,16 @@ class T5ForConditionalGeneration(PreTrainedModel):
         return self.lm_head
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                decoder_input_ids: Tensor | None = None, labels: Tensor | None = None,
+                decoder_input_ids: Tensor | None = None, labels: Tensor | None = None, logits_to_keep: int = 0,
                 **inputs: Any) -> Seq2SeqLMOutput:
         """labels (B, T): what the decoder should write, -100 where nothing is to be guessed; without decoder_input_ids
-        it reads the labels shifted by one."""
+        it reads the labels shifted by one. logits_to_keep: scores for so many last positions only, 0 = all."""
         if labels is not None and decoder_input_ids is None and inputs.get("decoder_inputs_embeds") is None:
             start = self.config.decoder_start_token_id
             decoder_input_ids = shift_right(labels, self.config.pad_token_id if start is None else start,
                                             self.config.pad_token_id)
         body = self.transformer(input_ids, attention_mask, decoder_input_ids, return_dict=True, **inputs)
-        x = body.last_hidden_state
+        x = body.last_hidden_state[:, -logits_to_keep:]
         if self.config.tie_word_embeddings:
             x = x * self.config.d_model**-0.5
         logits = self.lm_head(x)  # (B, T, V)

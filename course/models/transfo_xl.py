@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import check_labels, classification_loss, last_token
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, sinusoids
@@ -273,7 +274,7 @@ class TransfoXLModel(PreTrainedModel):
         return MemoryModelOutput(x, new_mems if config.mem_len else None, states or None, attentions or None)
 
 
-class TransfoXLLMHeadModel(PreTrainedModel):
+class TransfoXLLMHeadModel(PreTrainedModel, LanguageModel):
     """A probability for every word of the vocabulary: which one comes next?"""
 
     config_class = TransfoXLConfig
@@ -300,13 +301,20 @@ class TransfoXLLMHeadModel(PreTrainedModel):
         body = {id(weight) for weight in self.transformer.parameters()}
         return {name for name, weight in self.softmax.named_parameters("softmax", remove_duplicate=False) if id(weight) in body}
 
+    reads_padding = True
+
+    def next_inputs(self, ids: Tensor, mask: Tensor | None, memory: Any = None) -> dict[str, Any]:
+        """The last token and the states of all before it; where nothing is to be remembered, all of the text."""
+        return {"input_ids": ids[:, -1:] if memory else ids, "mems": memory}
+
     def forward(self, input_ids: Tensor | None = None, mems: Sequence[Tensor] | None = None, labels: Tensor | None = None,
-                **inputs: Any) -> AdaptiveLMOutput:
-        """labels (B, T): the tokens themselves, -100 where nothing is to be guessed; the shift by one happens here."""
+                logits_to_keep: int = 0, **inputs: Any) -> AdaptiveLMOutput:
+        """labels (B, T): the tokens themselves, -100 where nothing is to be guessed; the shift by one happens here.
+        logits_to_keep: scores for so many last positions only, 0 = all."""
         body = self.transformer(input_ids, mems, return_dict=True, **inputs)
         x, more = body.last_hidden_state, (body.mems, body.hidden_states, body.attentions)
         if labels is None:
-            return AdaptiveLMOutput(None, self.softmax(x), *more)  # (B, T, V)
+            return AdaptiveLMOutput(None, self.softmax(x[:, -logits_to_keep:]), *more)  # (B, T, V)
         check_labels(labels)
         if labels.shape != x.shape[:2]:
             raise ValueError(f"labels has the shape {tuple(labels.shape)}, the texts have {tuple(x.shape[:2])}")

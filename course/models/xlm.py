@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import classification_loss, cross_entropy, span_loss
 from course.modeling import PreTrainedModel
 from course.nn import ACTIVATIONS, Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, sinusoids
@@ -163,7 +164,7 @@ class XLMModel(PreTrainedModel):
         return (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).to(x.dtype)
 
 
-class XLMWithLMHeadModel(PreTrainedModel):
+class XLMWithLMHeadModel(PreTrainedModel, LanguageModel):
     """A score for every word of the vocabulary at each position: the hidden one, or in a causal model the next."""
 
     config_class = XLMConfig
@@ -177,12 +178,20 @@ class XLMWithLMHeadModel(PreTrainedModel):
     def get_output_embeddings(self) -> nn.Linear:
         return self.lm_head
 
+    reads_padding = True
+
+    def next_inputs(self, ids: Tensor, mask: Tensor | None, memory: Any = None) -> dict[str, Any]:
+        """All of the text and a mask token behind it: that is the word to be guessed."""
+        ids = torch.cat([ids, ids.new_full((len(ids), 1), self.config.mask_token_id)], 1)
+        langs = None if self.config.lang_id is None else torch.full_like(ids, self.config.lang_id)
+        return {"input_ids": ids, "langs": langs}
+
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, langs: Tensor | None = None,
-                labels: Tensor | None = None, **inputs: Any) -> MaskedLMOutput:
+                labels: Tensor | None = None, logits_to_keep: int = 0, **inputs: Any) -> MaskedLMOutput:
         """labels (B, T): the word to guess at each position, -100 where there is none; nothing is shifted, in a causal model
-        neither."""
+        neither. logits_to_keep: scores for so many last positions only, 0 = all."""
         body = self.transformer(input_ids, attention_mask, langs, return_dict=True, **inputs)
-        logits = self.lm_head(body.last_hidden_state)  # (B, T, V)
+        logits = self.lm_head(body.last_hidden_state[:, -logits_to_keep:])  # (B, T, V)
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course.config import ModelConfig
+from course.generation import LanguageModel
 from course.heads import classification_loss, cross_entropy, span_loss
 from course.modeling import PreTrainedModel
 from course.models.transfo_xl import RelativeAttention, check_mems
@@ -214,7 +215,7 @@ class XLNetModel(PreTrainedModel):
         return self.dropout(both.repeat_interleave(batch // 2, 0))
 
 
-class XLNetLMHeadModel(PreTrainedModel):
+class XLNetLMHeadModel(PreTrainedModel, LanguageModel):
     """A score for every piece of the vocabulary, at each position or for each word of target_mapping."""
 
     config_class = XLNetConfig
@@ -228,12 +229,24 @@ class XLNetLMHeadModel(PreTrainedModel):
     def get_output_embeddings(self) -> nn.Linear:
         return self.lm_head
 
+    reads_padding = True
+
+    def next_inputs(self, ids: Tensor, mask: Tensor | None, memory: Any = None) -> dict[str, Any]:
+        """A token to be guessed is put behind the text, and nobody else sees it. The memory is used without its last two
+        states: that guess, and the token before it, which is read anew together with the one that was guessed."""
+        ids = torch.cat([ids if memory is None else ids[:, -2:], ids.new_zeros(len(ids), 1)], 1)
+        perm_mask, target_mapping = torch.zeros(2, len(ids), ids.shape[1], ids.shape[1], device=ids.device)
+        perm_mask[:, :, -1] = target_mapping[:, 0, -1] = 1.0
+        return {"input_ids": ids, "perm_mask": perm_mask, "target_mapping": target_mapping[:, :1],
+                "mems": None if memory is None else [mem[:-2] for mem in memory]}
+
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                mems: Sequence[Tensor] | None = None, labels: Tensor | None = None, **inputs: Any) -> MemoryHeadOutput:
+                mems: Sequence[Tensor] | None = None, labels: Tensor | None = None, logits_to_keep: int = 0,
+                **inputs: Any) -> MemoryHeadOutput:
         """labels (B, T), or (B, N) with target_mapping: the words themselves, -100 where nothing is to be guessed; nothing is
-        shifted here."""
+        shifted here. logits_to_keep: scores for so many last positions only, 0 = all."""
         body = self.transformer(input_ids, attention_mask, mems, return_dict=True, **inputs)
-        logits = self.lm_head(body.last_hidden_state)  # (B, T or N, V)
+        logits = self.lm_head(body.last_hidden_state[:, -logits_to_keep:])  # (B, T or N, V)
         return MemoryHeadOutput(cross_entropy(logits, labels), logits, body.mems, body.hidden_states, body.attentions)
 
 

@@ -1,11 +1,12 @@
-"""Multi-head attention (Vaswani et al. 2017, "Attention is all you need", section 3.2) and its memory of earlier tokens."""
+"""Multi-head attention (Vaswani et al. 2017, "Attention is all you need", section 3.2)."""
 
 from collections.abc import Callable
-from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from course.nn.cache import LayerCache
 
 
 def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -29,87 +30,6 @@ def causal_mask(mask: Tensor | None, like: Tensor, target: int, source: int) -> 
     later = torch.ones(target, source, dtype=torch.bool, device=like.device).triu(source - target + 1)     # (T, S)
     seen = like.new_zeros(1, 1, 1, 1) if mask is None else mask
     return torch.where(later, torch.finfo(like.dtype).min, seen)
-
-
-class LayerCache:
-    """Keys and values (B, H, S, d) that one layer has computed. Room grows by doubling, so that a new token is written
-    into its place instead of copying all earlier ones."""
-
-    def __init__(self, room: int = 0):
-        self.room, self.length = room, 0
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.memory: tuple[Tensor, Tensor] | None = None        # keys and values of a cross-attention, computed once
-
-    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """k, v (B, H, T, d) of new tokens -> keys, values (B, H, S, d) of all of them."""
-        if self.keys is not None and len(self.keys) != len(k):
-            raise ValueError(f"past_key_values holds {len(self.keys)} texts and the new tokens belong to {len(k)}: "
-                             "give both the same rows, or start anew without past_key_values")
-        past, self.length = self.length, self.length + k.shape[2]
-        if past == 0 and self.length >= self.room:              # nothing to copy: also the way of a training step
-            self.keys, self.values = k, v
-        elif k.requires_grad:                                   # a gradient must not find its tensors overwritten
-            self.keys, self.values = (torch.cat([old[:, :, :past], new], 2) if past else new
-                                      for old, new in ((self.keys, k), (self.values, v)))
-        else:
-            if self.keys is None or self.length > self.keys.shape[2]:
-                self.room = max(self.room, 2 * self.length)
-                old = self[:past] if past else (k[:, :, :0], v[:, :, :0])
-                self.keys, self.values = (x.new_empty(*x.shape[:2], self.room, x.shape[3]) for x in (k, v))
-                self.keys[:, :, :past], self.values[:, :, :past] = old
-            self.keys[:, :, past:self.length], self.values[:, :, past:self.length] = k, v
-        return self[:self.length]
-
-    def __getitem__(self, positions: slice) -> tuple[Tensor, Tensor]:
-        return self.keys[:, :, positions], self.values[:, :, positions]
-
-
-class KeyValueCache:
-    """What all layers remember of the tokens read so far, so that each token is computed once.
-
-    A model returns it as past_key_values and takes it back together with the next tokens. cache[i] are the keys and
-    values (B, H, S, d) of layer i. room: positions to reserve from the start, where the final length is known.
-    """
-
-    def __init__(self, layers: int, room: int = 0):
-        self.layers = [LayerCache(room) for _ in range(layers)]
-
-    @classmethod
-    def start(cls, past_key_values: Any, use_cache: bool, layers: int) -> Self | None:
-        """The cache to go on with, or a new one, or None where none is wanted."""
-        if past_key_values is None:
-            return cls(layers) if use_cache else None
-        if not isinstance(past_key_values, cls):
-            raise TypeError(f"past_key_values must be what an earlier call of the model returned (a {cls.__name__}), "
-                            f"got {type(past_key_values).__name__}: model(next_ids, past_key_values=out.past_key_values)")
-        return past_key_values
-
-    @property
-    def length(self) -> int:
-        """How many tokens it holds."""
-        return self.layers[0].length
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
-        return self.layers[layer][:self.length]
-
-    def crop(self, length: int) -> None:
-        """Forgets all tokens after the first `length`."""
-        for layer in self.layers:
-            layer.length = min(layer.length, length)
-
-    def select(self, rows: Tensor) -> None:
-        """Keeps these rows (K,) of the batch in this order; a row may be taken several times."""
-        for layer in self.layers:
-            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-            if layer.memory is not None:
-                layer.memory = layer.memory[0][rows], layer.memory[1][rows]
 
 
 class MultiHeadAttention(nn.Module):

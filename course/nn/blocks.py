@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.nn.attention import LayerCache, MultiHeadAttention
+from course.nn.attention import MultiHeadAttention
+from course.nn.cache import LayerCache
 
 
 class Activations(dict[str, Callable[[Tensor], Tensor]]):

@@ -53,3 +53,36 @@ def same_weights(one, other):
     """Both models have the same weights under the same names."""
     first, second = one.state_dict(), other.state_dict()
     return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+# -- models that write -----------------------------------------------------------------------------------------------------
+
+GPT = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 40, "eos_token_id": 2, "bos_token_id": 1}
+LLAMA = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 20,
+         "max_position_embeddings": 40}
+WRITERS = {
+    "gpt2": GPT, "openai-gpt": {k: v for k, v in GPT.items() if not k.endswith("_id")}, "llama": LLAMA, "qwen2": LLAMA,
+    "ctrl": {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 40, "dff": 20},
+    "bart": {"d_model": 16, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+             "encoder_ffn_dim": 20, "decoder_ffn_dim": 20, "max_position_embeddings": 40, "forced_eos_token_id": None},
+    "t5": {"d_model": 16, "d_kv": 6, "d_ff": 20, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0},
+    "transfo-xl": {"cutoffs": [10, 30], "d_model": 16, "d_embed": 16, "div_val": 2, "n_head": 4, "d_head": 3, "d_inner": 20,
+                   "n_layer": 2, "mem_len": 30},
+    "xlnet": {"d_model": 16, "n_layer": 2, "n_head": 4, "d_inner": 20},
+    "reformer": {"hidden_size": 16, "num_attention_heads": 4, "attention_head_size": 4, "feed_forward_size": 20, "hash_seed": 0,
+                 "attn_layers": ["local", "lsh"], "axial_pos_shape": [4, 10], "axial_pos_embds_dim": [6, 10], "num_buckets": 2,
+                 "max_position_embeddings": 40, "lsh_attn_chunk_length": 4, "local_attn_chunk_length": 4, "is_decoder": True},
+    "xlm": {"emb_dim": 16, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 40, "mask_token_id": 5},
+}
+
+
+def writer(kind, seed=0, **settings):
+    """A random language model whose weights are not near zero, so that what it writes depends on what it reads."""
+    torch.manual_seed(seed)
+    made = course.AutoModelWithLMHead.from_config(
+        course.AutoConfig.for_model(kind, **WRITERS[kind] | {"vocab_size": 50} | settings)).eval()
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            noise = torch.randn(weight.shape)
+            weight.copy_(1 + 0.2 * noise if "norm" in name and name.endswith("weight") else 0.4 * noise)
+    return made
