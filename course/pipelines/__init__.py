@@ -2,9 +2,11 @@
 
 import difflib
 import importlib
+import importlib.util
 import logging
 import os
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,15 +19,39 @@ from course.tokenizers.base import PreTrainedTokenizer
 
 log = logging.getLogger(__name__)
 
-# task -> (file, class, Auto class of its models, pocket model, classic Hub checkpoint)
+
+class Task(NamedTuple):
+    """Where a task is written, and which models do it."""
+
+    file: str                                       # in course.pipelines
+    kind: str                                       # its class there
+    auto: str                                       # the Auto class of its models
+    pocket: str                                     # the model that ships with the package
+    classic: str                                    # the Hub checkpoint that was its default for years
+
+
 TASKS = {
-    "text-classification": ("text_classification", "TextClassificationPipeline", "AutoModelForSequenceClassification",
-                            "pocket/sentiment", "distilbert-base-uncased-finetuned-sst-2-english"),
-    "fill-mask": ("fill_mask", "FillMaskPipeline", "AutoModelForMaskedLM", "pocket/encoder", "distilroberta-base"),
-    "feature-extraction": ("feature_extraction", "FeatureExtractionPipeline", "AutoModel", "pocket/encoder",
-                           "distilbert-base-cased"),
+    "text-classification": Task("text_classification", "TextClassificationPipeline", "AutoModelForSequenceClassification",
+                                "pocket/sentiment", "distilbert-base-uncased-finetuned-sst-2-english"),
+    "token-classification": Task("token_classification", "TokenClassificationPipeline", "AutoModelForTokenClassification",
+                                 "pocket/ner", "dbmdz/bert-large-cased-finetuned-conll03-english"),
+    "question-answering": Task("question_answering", "QuestionAnsweringPipeline", "AutoModelForQuestionAnswering",
+                               "pocket/qa", "distilbert-base-cased-distilled-squad"),
+    "zero-shot-classification": Task("zero_shot_classification", "ZeroShotClassificationPipeline",
+                                     "AutoModelForSequenceClassification", "pocket/nli", "facebook/bart-large-mnli"),
+    "fill-mask": Task("fill_mask", "FillMaskPipeline", "AutoModelForMaskedLM", "pocket/encoder", "distilroberta-base"),
+    "feature-extraction": Task("feature_extraction", "FeatureExtractionPipeline", "AutoModel", "pocket/encoder",
+                               "distilbert-base-cased"),
+    "sentence-similarity": Task("sentence_similarity", "SentenceSimilarityPipeline", "AutoModel", "pocket/encoder",
+                                "sentence-transformers/all-MiniLM-L6-v2"),
+    "text-generation": Task("text_generation", "TextGenerationPipeline", "AutoModelForCausalLM", "pocket/generator", "gpt2"),
+    "text2text-generation": Task("text2text_generation", "Text2TextGenerationPipeline", "AutoModelForSeq2SeqLM",
+                                 "pocket/translator", "t5-base"),
+    "summarization": Task("text2text_generation", "SummarizationPipeline", "AutoModelForSeq2SeqLM", "pocket/summarizer",
+                          "sshleifer/distilbart-cnn-12-6"),
+    "translation": Task("text2text_generation", "TranslationPipeline", "AutoModelForSeq2SeqLM", "pocket/translator", "t5-base"),
 }
-ALIASES = {"sentiment-analysis": "text-classification"}
+ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
 def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel | None = None,
@@ -46,15 +72,20 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
     task_options.pop("framework", None)               # transformers chose between torch and TensorFlow with it
     if not isinstance(task, str):
         raise TypeError(f"pipeline needs a task: {', '.join(sorted([*TASKS, *ALIASES]))}; got {task!r}")
-    name = ALIASES.get(task, task)
+    name = ALIASES.get(task, "translation" if re.fullmatch(r"translation_\w+_to_\w+", task) else task)
     if name not in TASKS:
         known = sorted([*TASKS, *ALIASES])
         close = difflib.get_close_matches(str(task).lower().replace("_", "-").replace(" ", "-"), known, n=2, cutoff=0.5)
         raise ValueError(f"there is no task {task!r}." + (f" Did you mean {' or '.join(map(repr, close))}?" if close else "")
                          + f" Tasks: {', '.join(known)}")
     file, class_name, auto_class, pocket, classic = TASKS[name]
+    if importlib.util.find_spec(f"course.pipelines.{file}") is None:
+        raise NotImplementedError(f"the pipeline for {task} is not part of this version of course yet")
     if model is None:
         model = classic if os.environ.get("COURSE_DEFAULTS") == "hub" else pocket
+        if model == pocket and pocket not in hub.pocket_names():
+            raise FileNotFoundError(f"{pocket}, the small model for {task}, is not part of this version of course yet: name "
+                                    f"a model, pipeline({task!r}, model={classic!r})")
         research = "" if model == classic else f"; for research, name a larger model such as {classic!r}"
         log.warning("No model was named: %s uses %s%s.", task, model, research)
     device = choose_device(device)

@@ -1,12 +1,18 @@
 """Pipeline: what all tasks share. A task is one short file that says which options it has and how logits become answers.
 
-Texts go through in windows: a window is tokenized at once, sorted by length so that a batch needs little padding, computed,
-and put back into the order of the input. So a list comes back as a list, and a generator streams in constant memory.
+    items --encode--> rows that know their item --forward--> an output for each row --answer--> one answer for each item
+
+Items go through in windows of 1,024: tokenized at once, their rows sorted by length and computed in batches, their answers
+put back into the order of the input. So a list comes back as a list, and a generator streams in constant memory.
+A batch holds rows of one length. Nothing is padded: no answer can depend on its neighbours, on the side that a tokenizer
+pads or on whether it has a padding token, and the model is spared the masks.
 """
 
 import difflib
 import logging
-from collections.abc import Iterable, Iterator, Sized
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from inspect import signature
 from itertools import islice
 from numbers import Integral
 from typing import Any, ClassVar
@@ -15,13 +21,12 @@ import torch
 from tqdm import tqdm
 
 from course.modeling import PreTrainedModel
-from course.outputs import ModelOutput
 from course.tokenizers.base import NO_LIMIT, PreTrainedTokenizer
-from course.tokenizers.encoding import BatchEncoding
+from course.tokenizers.encoding import BatchEncoding, Row
 
 log = logging.getLogger(__name__)
-WINDOW = 1024                                       # texts that are sorted together
-# at most so many texts, and so many tokens, are computed together: on a CPU what fits into its cache
+WINDOW = 1024                                       # items that are sorted together
+# at most so many rows, and so many tokens, are computed together: on a CPU what fits into its cache
 CPU_BATCH = (32, 2048)
 GPU_BATCH = (256, 32768)
 
@@ -29,16 +34,19 @@ GPU_BATCH = (256, 32768)
 class Pipeline:
     """Base class: `pipe(text)`, `pipe([text, …])`, `pipe(generator)`, `pipe(table["column"])`."""
 
+    task = ""                                       # what a pipeline made by the name of its class calls itself
     defaults: ClassVar[dict[str, Any]] = {}         # the task's options
     special_tokens_in_text = False                  # whether "[MASK]" in a text is the special token
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizer, task: str,
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizer, task: str = "",
                  device: torch.device | str = "cpu", batch_size: int | None = None, **options: Any):
-        self.task, self.tokenizer, self.batch_size = task, tokenizer, whole("batch_size", batch_size)
+        self.task, self.tokenizer, self.batch_size = task or self.task, tokenizer, whole("batch_size", batch_size)
         self.model = model.to(device).eval()
         self.device = torch.device(device)
         self.options = self.merge({"truncation": True, "max_length": None} | self.defaults, options)
         self.names: dict[str, str] = {}               # the names that model and tokenizer were loaded by, for explain()
+        # a mask would hold nothing but ones
+        self.columns = set(signature(model.base_model.forward).parameters) - {"attention_mask"}
 
     # -- what a task provides --------------------------------------------------------------------------------------------
 
@@ -51,8 +59,21 @@ class Pipeline:
                     f" Did you mean {' or '.join(close)}?" if close else f" It has: {', '.join(options)}, batch_size"))
         return options | new
 
-    def results(self, outputs: ModelOutput, batch: BatchEncoding, options: dict[str, Any]) -> list[Any]:
-        """One answer per row of the batch."""
+    def is_one(self, item: Any) -> bool:
+        """Whether this is a single input of the task."""
+        return isinstance(item, str)
+
+    def encode(self, items: list[Any], options: dict[str, Any]) -> BatchEncoding:
+        """Items -> rows of ids, not padded. `rows[i].source` is the number of the item that row i belongs to; it also
+        knows the offsets, words and special tokens of its ids."""
+        return self.tokenize(items, options)
+
+    def forward(self, batch: dict[str, Any], options: dict[str, Any]) -> Sequence[Any]:
+        """Rows of one length, {"input_ids": (B, T), …} -> what the model says of each of them."""
+        return list(self.model(**batch)["logits"].float())
+
+    def answer(self, item: Any, rows: list[tuple[Row, Any]], options: dict[str, Any]) -> Any:
+        """An item, and its rows with what forward gave for each -> the answer."""
         raise NotImplementedError
 
     def steps(self, text: str) -> list[str]:
@@ -72,10 +93,6 @@ class Pipeline:
         if isinstance(inputs, Iterator) or not isinstance(inputs, Sized):
             return self.stream(inputs, chosen, size)
         return list(self.stream(inputs, chosen, size, len(inputs)))
-
-    def is_one(self, item: Any) -> bool:
-        """Whether this is a single input of the task."""
-        return isinstance(item, str)
 
     def refusal(self, item: Any, where: str) -> TypeError:
         missing = item is None or type(item).__name__ in ("NAType", "NaTType") or isinstance(item, float) and item != item
@@ -100,24 +117,30 @@ class Pipeline:
                 encoding = self.encode(window, options)
                 losses = [loss for loss in encoding.cut if loss]
                 cut, most = cut + len(losses), max([most, *losses])
-                answers: list[Any] = [None] * len(window)
+                outputs: list[list[Any]] = [[] for _ in window]
+                open_rows = Counter(row.source for row in encoding.rows)
+                found: list[Any] = [None] * len(encoding.rows)
                 for rows in self.batches(encoding["input_ids"], batch_size):
-                    for row, answer in zip(rows, self.compute(encoding, rows, options), strict=True):
-                        answers[row] = answer
-                    bar.update(len(rows))
+                    for row, output in zip(rows, self.compute(encoding, rows, options), strict=True):
+                        found[row] = output
+                        open_rows[encoding.rows[row].source] -= 1
+                        bar.update(not open_rows[encoding.rows[row].source])
+                for tokens, output in zip(encoding.rows, found, strict=True):
+                    outputs[tokens.source].append((tokens, output))
                 seen += len(window)
-                yield from answers
+                for item, parts in zip(window, outputs, strict=True):
+                    yield self.answer(item, parts, options)
         if cut:
             log.warning("%d of %d texts had more than %d tokens and were cut at the end, by up to %d tokens: the answer does "
                         "not know what stood there. Split long texts into parts, or pass truncation=False to get an error "
                         "instead.", cut, seen, self.limit(options), most)
 
     def limit(self, options: dict[str, Any]) -> int:
-        """The tokens that one text may have."""
+        """The tokens that one row may have."""
         most = self.model.config.max_tokens or NO_LIMIT
         return min(whole("max_length", options["max_length"]) or NO_LIMIT, self.tokenizer.model_max_length, most)
 
-    def encode(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
+    def tokenize(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
         limit = self.limit(options)
         encoding = self.tokenizer(texts, truncation=options["truncation"], max_length=limit if limit < NO_LIMIT else None,
                                   split_special_tokens=not self.special_tokens_in_text, verbose=False)
@@ -128,19 +151,23 @@ class Pipeline:
         return encoding
 
     def batches(self, ids: list[list[int]], batch_size: int | None) -> Iterator[list[int]]:
-        """Row numbers, longest texts first: what does not fit into memory fails at once, not after an hour."""
+        """Numbers of rows that have one length, the longest first: what does not fit into memory fails at once, not after
+        an hour."""
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+        texts, tokens = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         while order:
-            texts, tokens = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-            size = batch_size or max(1, min(texts, tokens // max(1, len(ids[order[0]]))))
-            yield order[:size]
-            order = order[size:]
+            length = len(ids[order[0]])
+            size = batch_size or max(1, min(texts, tokens // max(1, length)))
+            rows = [row for row in order[:size] if len(ids[row]) == length]
+            yield rows
+            order = order[len(rows):]
 
-    def compute(self, encoding: BatchEncoding, rows: list[int], options: dict[str, Any]) -> list[Any]:
-        chosen = {name: [column[row] for row in rows] for name, column in encoding.items()}
-        batch = self.tokenizer.pad(chosen, return_tensors="pt").to(self.device)
+    def compute(self, encoding: BatchEncoding, rows: list[int], options: dict[str, Any]) -> Sequence[Any]:
+        """What the model says of some rows of one length."""
+        batch = {name: torch.tensor([column[row] for row in rows]).to(self.device)
+                 for name, column in encoding.items() if name in self.columns}
         with torch.inference_mode():
-            return self.results(self.model(**batch), batch, options)
+            return self.forward(batch, options)
 
     # -- looking inside ----------------------------------------------------------------------------------------------------
 

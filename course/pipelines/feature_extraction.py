@@ -3,10 +3,10 @@
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
-from course.outputs import ModelOutput
 from course.pipelines.base import Pipeline
-from course.tokenizers.encoding import BatchEncoding
+from course.tokenizers.encoding import Row
 
 
 class FeatureExtractionPipeline(Pipeline):
@@ -17,21 +17,18 @@ class FeatureExtractionPipeline(Pipeline):
 
     defaults: ClassVar[dict[str, Any]] = {"return_tensors": False, "pooling": None}
 
-    def results(self, outputs: ModelOutput, batch: BatchEncoding, options: dict[str, Any]) -> list[Any]:
-        states = outputs[0].float().cpu()                                                          # (B, T, D)
-        mask = batch["attention_mask"].cpu()                                                       # (B, T)
-        if options["pooling"] == "mean":
-            found = list((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))            # B of (D,)
-        elif options["pooling"] == "cls":
-            found = list(states[torch.arange(len(states)), mask.argmax(1)])
-        elif options["pooling"] is None:
-            found = [row[keep.bool()][None] for row, keep in zip(states, mask, strict=True)]       # B of (1, T, D)
-        else:
+    def forward(self, batch: dict[str, Any], options: dict[str, Any]) -> list[Tensor]:
+        states = self.model(**batch)[0].float().cpu()                                              # (B, T, D)
+        if options["pooling"] not in (None, "mean", "cls"):
             raise ValueError(f"pooling must be 'mean', 'cls' or None, got {options['pooling']!r}")
-        if not options["return_tensors"]:
-            return [row.tolist() for row in found]
+        pooled = states.mean(1) if options["pooling"] == "mean" else states[:, 0] if options["pooling"] == "cls" else states
         with torch.inference_mode(False):             # copies made here can be trained on and changed, unlike the model's
-            return [row.clone() for row in found]
+            return [row.clone() for row in pooled]                                                 # (D,) or (T, D)
+
+    def answer(self, item: str, rows: list[tuple[Row, Any]], options: dict[str, Any]) -> Any:
+        (_, found), = rows
+        found = found if options["pooling"] else found[None]                                       # (1, T, D)
+        return found if options["return_tensors"] else found.tolist()
 
     def steps(self, text: str) -> list[str]:
         features = self(text, return_tensors=True, pooling=None)

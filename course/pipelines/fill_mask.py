@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from course.outputs import ModelOutput
 from course.pipelines.base import Pipeline
-from course.tokenizers.encoding import BatchEncoding
+from course.tokenizers.encoding import BatchEncoding, Row
 
 
 class FillMaskPipeline(Pipeline):
@@ -21,40 +20,44 @@ class FillMaskPipeline(Pipeline):
     defaults: ClassVar[dict[str, Any]] = {"top_k": 5, "targets": None}
     special_tokens_in_text = True
 
-    def encode(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
-        encoding = super().encode(texts, options)
+    def encode(self, items: list[str], options: dict[str, Any]) -> BatchEncoding:
+        encoding = super().encode(items, options)
         mask = self.tokenizer.mask_token
-        for text, ids in zip(texts, encoding["input_ids"], strict=True):
+        for text, ids in zip(items, encoding["input_ids"], strict=True):
             if self.tokenizer.mask_token_id not in ids:
                 raise ValueError(f"there is no gap to fill in {text[:60]!r}: write {mask} where a word is missing"
                                  + (f" (it stands behind the {self.limit(options)} tokens that this model reads)"
                                     if mask in text else ""))
         return encoding
 
-    def results(self, outputs: ModelOutput, batch: BatchEncoding, options: dict[str, Any]) -> list[Any]:
-        ids, targets = batch["input_ids"], self.target_ids(options["targets"])
-        gap_rows, places = (ids == self.tokenizer.mask_token_id).nonzero(as_tuple=True)            # (gaps,) each
-        scores = outputs["logits"][gap_rows, places].float().softmax(-1)                           # (gaps, V)
+    def forward(self, batch: dict[str, Any], options: dict[str, Any]) -> list[list[Any]]:
+        """For each row its gaps: (position, ids of the best words, their scores)."""
+        targets, top_k = self.target_ids(options["targets"]), options["top_k"]
+        if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1:
+            raise ValueError(f"top_k must be a whole number of at least 1, got {top_k!r}")
+        rows, places = (batch["input_ids"] == self.tokenizer.mask_token_id).nonzero(as_tuple=True)     # (gaps,) each
+        scores = self.model(**batch)["logits"][rows, places].float().softmax(-1)                   # (gaps, V)
         if targets is not None:
             scores = scores[:, targets]
-        if isinstance(options["top_k"], bool) or not isinstance(options["top_k"], Integral) or options["top_k"] < 1:
-            raise ValueError(f"top_k must be a whole number of at least 1, got {options['top_k']!r}")
-        best, index = scores.topk(min(options["top_k"], scores.shape[-1]))
+        best, index = scores.topk(min(top_k, scores.shape[-1]))
         if targets is not None:
             index = torch.tensor(targets, device=index.device)[index]
-        answers: list[list[Any]] = [[] for _ in ids]
-        gaps = gap_rows.bincount(minlength=len(ids)).tolist()
-        for row, place, values, tokens in zip(gap_rows.tolist(), places.tolist(), best.tolist(), index.tolist(), strict=True):
-            whole = ids[row][batch["attention_mask"][row].bool()] if "attention_mask" in batch else ids[row]
-            shift = int((batch["attention_mask"][row] == 0).sum()) if self.tokenizer.padding_side == "left" else 0
+        gaps: list[list[Any]] = [[] for _ in batch["input_ids"]]
+        for row, *gap in zip(rows.tolist(), places.tolist(), index.tolist(), best.tolist(), strict=True):
+            gaps[row].append(gap)
+        return gaps
+
+    def answer(self, item: str, rows: list[tuple[Row, Any]], options: dict[str, Any]) -> Any:
+        (row, gaps), = rows
+        answers = []
+        for place, tokens, scores in gaps:
             guesses = []
-            for score, token in zip(values, tokens, strict=True):
-                filled = whole.clone()
-                filled[place - shift] = token
+            for token, score in zip(tokens, scores, strict=True):
+                filled = [*row.ids[:place], token, *row.ids[place + 1:]]
                 guesses.append({"score": score, "token": token, "token_str": self.tokenizer.decode([token]),
-                                "sequence": self.tokenizer.decode(filled, skip_special_tokens=gaps[row] == 1)})
-            answers[row].append(guesses)
-        return [answer[0] if len(answer) == 1 else answer for answer in answers]
+                                "sequence": self.tokenizer.decode(filled, skip_special_tokens=len(gaps) == 1)})
+            answers.append(guesses)
+        return answers[0] if len(answers) == 1 else answers
 
     def target_ids(self, targets: str | list[str] | None) -> list[int] | None:
         """The vocabulary entries of the words that may compete."""

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from course.outputs import ModelOutput
 from course.pipelines.base import Pipeline
-from course.tokenizers.encoding import BatchEncoding
+from course.tokenizers.encoding import BatchEncoding, Row
 
 
 class TextClassificationPipeline(Pipeline):
@@ -26,30 +25,26 @@ class TextClassificationPipeline(Pipeline):
     def is_one(self, item: Any) -> bool:
         return isinstance(item, str) or (isinstance(item, dict) and isinstance(item.get("text"), str))
 
-    def encode(self, texts: list[Any], options: dict[str, Any]) -> BatchEncoding:
-        pairs = [text if isinstance(text, dict) else {"text": text} for text in texts]
+    def encode(self, items: list[Any], options: dict[str, Any]) -> BatchEncoding:
+        pairs = [text if isinstance(text, dict) else {"text": text} for text in items]
         if any("text_pair" in pair for pair in pairs):
             if not all(isinstance(pair.get("text_pair"), str) for pair in pairs):
                 raise TypeError("with pairs every item needs both: {'text': …, 'text_pair': …}")
-            return super().encode([(pair["text"], pair["text_pair"]) for pair in pairs], options)
-        texts = [pair["text"] for pair in pairs]
-        return super().encode(texts, options)
+            return self.tokenize([(pair["text"], pair["text_pair"]) for pair in pairs], options)
+        return self.tokenize([pair["text"] for pair in pairs], options)
 
-    def results(self, outputs: ModelOutput, batch: BatchEncoding, options: dict[str, Any]) -> list[Any]:
+    def forward(self, batch: dict[str, Any], options: dict[str, Any]) -> list[list[float]]:
+        return self.scores(self.model(**batch)["logits"].float(), options["function_to_apply"]).tolist()
+
+    def answer(self, item: Any, rows: list[tuple[Row, Any]], options: dict[str, Any]) -> Any:
         top_k, labels = options["top_k"], self.model.config.id2label
-        scores = self.scores(outputs["logits"].float(), options["function_to_apply"])              # (B, L)
-        if top_k == "" and not options["return_all_scores"]:
-            best, index = scores.max(-1)
-            return [{"label": labels[i], "score": s} for s, i in zip(best.tolist(), index.tolist(), strict=True)]
-        if top_k is not None and top_k != "" and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
+        (_, scores), = rows
+        if top_k not in ("", None) and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
             raise ValueError(f"top_k must be a whole number of at least 1, or None for all labels, got {top_k!r}")
-        answers = []
-        for row in scores.tolist():
-            answer = [{"label": labels[i], "score": s} for i, s in enumerate(row)]
-            if top_k != "":
-                answer.sort(key=lambda one: -one["score"])
-            answers.append(answer[:top_k or None])
-        return answers
+        found = [{"label": labels[i], "score": score} for i, score in enumerate(scores)]
+        if top_k == "":
+            return found if options["return_all_scores"] else max(found, key=lambda one: one["score"])
+        return sorted(found, key=lambda one: -one["score"])[:top_k or None]
 
     def scores(self, logits: Tensor, function: str | None) -> Tensor:
         """(B, L) logits -> probabilities: softmax when labels exclude each other, sigmoid when each stands alone."""
