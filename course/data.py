@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import hub
+from course import hub
 
 try:
     import pandas as pd

@@ -4,29 +4,28 @@
 
 A tokenizer adds one file to this one: how a text is cut (`tokens_of`, and `spans_of` for where each piece stood).
 There are two engines with equal results: that readable Python, and the Rust library `tokenizers` (rust.py).
-What the call returns, and how it still knows its texts, is in encoding.py.
+Special tokens are the subject of special.py, truncation and padding of framing.py; what the call returns, and how it still
+knows its texts, is in encoding.py.
 """
 
 import difflib
 import logging
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
 from course import hub
-from course.tokenizers import chat, rust
+from course.tokenizers import chat, framing, rust
 from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, to_tensor
+from course.tokenizers.framing import NO_LIMIT
+from course.tokenizers.special import ROLES, Vocabulary, as_token
 
 log = logging.getLogger(__name__)
-NO_LIMIT = int(1e30)                                # model_max_length when nobody said how much the model reads
-ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
-class PreTrainedTokenizer:
+class PreTrainedTokenizer(Vocabulary):
     """Base class of all tokenizers. A subclass says how a text is cut and how special tokens frame it."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
@@ -43,7 +42,7 @@ class PreTrainedTokenizer:
                  additional_special_tokens: Sequence[str | AddedToken] | None = None, split_special_tokens: bool = False,
                  added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "",
                  chat_template: str | dict[str, str] | list[dict[str, str]] | None = None, **kwargs: Any):
-        self.vocab = vocab
+        super().__init__(vocab, added_tokens_decoder)
         self._words: dict[str, list] = {}
         if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or model_max_length < 1):
             raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
@@ -57,13 +56,6 @@ class PreTrainedTokenizer:
         self.name_or_path = name_or_path
         named = chat.named_templates(chat_template)
         self.chat_template = named["default"] if list(named) == ["default"] else named or None
-        self.added: dict[str, AddedToken] = {}       # tokens that are found in a text before it is cut
-        self.added_ids: dict[str, int] = {}
-        self._id_to_token = {number: token for token, number in vocab.items()}
-        self._special: dict[str, str | None] = dict.fromkeys(ROLES)
-        self.additional_special_tokens: list[str] = []
-        for number, token in sorted((added_tokens_decoder or {}).items()):
-            self._remember(token, number)
         for role in ROLES:
             if (token := kwargs.pop(role, None)) is not None:
                 setattr(self, role, token)
@@ -105,119 +97,6 @@ class PreTrainedTokenizer:
         alone: for tokenizer.json, which is used without the Python class."""
         return None
 
-    # -- vocabulary ------------------------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        return len(self._id_to_token)
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens without the added ones; len(tokenizer) counts all."""
-        return len(self.vocab)
-
-    def get_vocab(self) -> dict[str, int]:
-        return self.vocab | self.added_ids
-
-    def get_added_vocab(self) -> dict[str, int]:
-        return {t: i for t, i in self.added_ids.items() if t not in self.vocab}
-
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
-        """A token or several -> id or ids; what is not in the vocabulary becomes the unknown token."""
-        if isinstance(tokens, str):
-            found = self.added_ids.get(tokens, self.vocab.get(tokens))
-            return self.unk_token_id if found is None else found
-        return [self.convert_tokens_to_ids(token) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        ids = ids.tolist() if hasattr(ids, "tolist") else ids
-        if isinstance(ids, int):
-            return self._token(ids)
-        special = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(i) for i in ids if i not in special]
-
-    def _token(self, number: int) -> str:
-        if number not in self._id_to_token:
-            raise IndexError(f"{number} is no id of this tokenizer: it has the ids 0 to {len(self) - 1}")
-        return self._id_to_token[number]
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        found = [self._special[role] for role in ROLES] + self.additional_special_tokens
-        return [t for t in dict.fromkeys(found) if t is not None]
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        return self.convert_tokens_to_ids(self.all_special_tokens)
-
-    @property
-    def special_tokens_map(self) -> dict[str, Any]:
-        found: dict[str, Any] = {role: token for role, token in self._special.items() if token is not None}
-        return found | ({"additional_special_tokens": self.additional_special_tokens}
-                        if self.additional_special_tokens else {})
-
-    def add_tokens(self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False) -> int:
-        """Adds words to the vocabulary, each kept in one piece; returns how many were new.
-        Then call model.resize_token_embeddings(len(tokenizer))."""
-        many = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else list(new_tokens)
-        before = len(self)
-        for token in many:
-            if not isinstance(token, (str, AddedToken)) or not str(getattr(token, "content", token)):
-                raise TypeError(f"add_tokens takes words, got {token!r}")
-            added = token if isinstance(token, AddedToken) else AddedToken(token, special=special_tokens,
-                                                                           normalized=not special_tokens)
-            if special_tokens:
-                added.special = True
-            self._remember(added)
-        return len(self) - before
-
-    def add_special_tokens(self, special_tokens_dict: dict[str, Any]) -> int:
-        """{"sep_token": "<sep>", "additional_special_tokens": ["<speaker>"]}; returns how many were new."""
-        before = len(self)
-        for role, value in special_tokens_dict.items():
-            if role == "additional_special_tokens":
-                self.add_tokens(value, special_tokens=True)
-                self.additional_special_tokens += [t for t in (str(getattr(v, "content", v)) for v in value)
-                                                   if t not in self.additional_special_tokens]
-            elif role in ROLES:
-                setattr(self, role, value)
-            else:
-                raise ValueError(f"{role!r} is no special token; there are {', '.join(ROLES)} and additional_special_tokens")
-        return len(self) - before
-
-    def _remember(self, token: AddedToken, number: int | None = None) -> None:
-        text = token.content
-        if number is None:
-            number = self.added_ids.get(text, self.vocab.get(text))
-        if number is None:
-            number = max(self._id_to_token, default=-1) + 1
-        self.added[text], self.added_ids[text] = token, number
-        self._id_to_token[number] = text
-        self._changed()
-
-    def _changed(self) -> None:
-        """Forget what was built from the added tokens."""
-        self._found: dict[bool, list[tuple[re.Pattern, list[str], bool]]] = {}
-
-    def __getattr__(self, name: str) -> Any:          # pad_token, pad_token_id and so on
-        role = name.removesuffix("_id")
-        if role in ROLES:
-            token = self.__dict__["_special"][role]
-            return token if name == role or token is None else self.convert_tokens_to_ids(token)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ROLES:
-            self._special[name] = None if value is None else str(getattr(value, "content", value))
-            if value is not None:
-                added = value if isinstance(value, AddedToken) else \
-                    self.added.get(value) or AddedToken(value, special=True, normalized=False)
-                added.special = True
-                self._remember(added)
-        elif name.removesuffix("_id") in ROLES:
-            setattr(self, name.removesuffix("_id"), self.convert_ids_to_tokens(value))
-        else:
-            object.__setattr__(self, name, value)
-
     # -- text -> pieces: the Python engine -------------------------------------------------------------------------------
 
     def pieces(self, texts: Sequence[str] | Sequence[Sequence[str]], split_special: bool, words_given: bool) -> list[Pieces]:
@@ -247,53 +126,6 @@ class PreTrainedTokenizer:
                 word += 1 + max((w or 0 for *_, w in inner), default=-1)
         return spans
 
-    def _parts(self, text: str, split_special: bool) -> list[tuple[str, str | None]]:
-        """A text cut at the added tokens in it: (part, the token that stands there or None). Tokens are sought in the text
-        as it is, those that are `normalized` afterwards in the folded rest."""
-        parts: list[tuple[str, str | None]] = [(text, None)]
-        for pattern, tokens, folded in self._patterns(split_special):
-            cut: list[tuple[str, str | None]] = []
-            for part, token in parts:
-                looks, place, start = part, list(range(len(part))), 0
-                if folded:
-                    faces = [self.fold(char) for char in part]
-                    looks, place = "".join(faces), [i for i, face in enumerate(faces) for _ in face]    # where each stood
-                for match in pattern.finditer(looks) if token is None else ():
-                    first, end = place[match.start()], place[match.end() - 1] + 1
-                    cut += [(part[start:first], None), (part[first:end], tokens[match.lastindex - 1])]
-                    start = end
-                cut.append((part[start:], token))
-            parts = [(part, token) for part, token in cut if part]
-        return parts
-
-    def _patterns(self, split_special: bool) -> list[tuple[re.Pattern, list[str], bool]]:
-        """[(pattern that finds added tokens, the token of each of its groups, whether it wants folded text)]; special
-        tokens are found only when the text may hold them."""
-        if split_special not in self._found:
-            self._found[split_special] = []
-            for folded in (False, True):
-                wanted: dict[str, AddedToken] = {}
-                for token in self.added.values():
-                    text = "".join(map(self.fold, token.content)) if folded else token.content
-                    if text and token.normalized == folded and not (split_special and token.special):
-                        wanted.setdefault(text, token)
-                longest_first = sorted(wanted.items(), key=lambda item: -len(item[0]))
-                groups = []
-                for text, token in longest_first:
-                    part = f"({re.escape(text)})"
-                    part = rf"(?<!\w){part}(?!\w)" if token.single_word else part
-                    groups.append((r"\s*" if token.lstrip else "") + part + (r"\s*" if token.rstrip else ""))
-                if groups:
-                    # with many tokens (T5 has 103) one look at the next character rules nearly every place out
-                    firsts = "".join({re.escape(text[0]) for text in wanted} | {r"\s" for t in wanted.values() if t.lstrip})
-                    pattern = re.compile(f"(?=[{firsts}])(?:{'|'.join(groups)})")
-                    self._found[split_special].append((pattern, [token.content for _, token in longest_first], folded))
-        return self._found[split_special]
-
-    def fold(self, char: str) -> str:
-        """How a character looks where a `normalized` added token is sought."""
-        return char
-
     # -- the call --------------------------------------------------------------------------------------------------------
 
     def __call__(self, text: Any = None, text_pair: Any = None, add_special_tokens: bool = True,
@@ -322,14 +154,15 @@ class PreTrainedTokenizer:
         split_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
         first = self.pieces(firsts, split_special, is_split_into_words)
         second = None if seconds is None else self.pieces(seconds, split_special, is_split_into_words)
-        strategy, limit = self._truncation(truncation, max_length, padding, verbose)
+        strategy, limit = framing.truncation_of(truncation, max_length, padding, self.model_max_length, verbose)
         if return_overflowing_tokens and strategy is None:
             raise ValueError("return_overflowing_tokens=True needs truncation=True and max_length=…")
         rows = []
         template = self._template(second is not None, add_special_tokens)
         for number, a in enumerate(first):
             b = None if second is None else second[number]
-            rows += self._windows(a, b, template, strategy, limit, stride if return_overflowing_tokens else None, number)
+            rows += framing.windows(a, b, template, strategy, limit, stride if return_overflowing_tokens else None,
+                                    self.truncation_side, number)
         if strategy is None and verbose:
             longest = max((len(row.ids) for row in rows), default=0)
             if longest > self.model_max_length:
@@ -341,8 +174,9 @@ class PreTrainedTokenizer:
         columns = [name for name, asked in wanted if asked or (asked is None and name in names)]
         columns += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
         lengths = [len(row.ids) for row in rows]
-        width = self._width(lengths, padding, max_length if strategy is None else limit, pad_to_multiple_of, verbose)
-        data = self._columns(rows, columns, width, padding_side or self.padding_side, return_tensors)
+        width = framing.padded_width(lengths, padding, limit, pad_to_multiple_of, self.pad_token is not None, verbose)
+        data = framing.columns(rows, columns, width, padding_side or self.padding_side, return_tensors,
+                               self.pad_token_id or 0, self.pad_token_type_id)
         if return_length:
             data["length"] = [row.left + len(row.ids) + row.right for row in rows]
         if return_overflowing_tokens:
@@ -450,9 +284,8 @@ class PreTrainedTokenizer:
     def _clean(texts: Sequence) -> list:
         return [clean_unicode(t) if isinstance(t, str) else [clean_unicode(w) for w in t] for t in texts]
 
-    def _template(self, pair: bool, special: bool) -> list[tuple[int | str, int]]:
-        """[(id of a special token or "A" or "B", token type), …]"""
-        items: list[tuple[int | str, int]] = []
+    def _template(self, pair: bool, special: bool) -> framing.Template:
+        items: framing.Template = []
         for item in (self.pair if pair else self.single).split():
             role, kind = item.rsplit(":", 1)
             if role in ("A", "B"):
@@ -461,138 +294,6 @@ class PreTrainedTokenizer:
                 has_role = f"{role}_token" in ROLES
                 items.append((getattr(self, f"{role}_token_id") if has_role else self.convert_tokens_to_ids(role), int(kind)))
         return items
-
-    def _truncation(self, truncation: bool | str | None, max_length: int | None, padding: bool | str,
-                    verbose: bool) -> tuple[str | None, int]:
-        """(strategy or None, limit). A max_length without truncation and padding means truncation, as it always did."""
-        if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
-            raise ValueError(f"max_length must be a whole number of at least 1, got {max_length!r}")
-        if truncation is None:
-            truncation = max_length is not None and padding is False
-            if truncation and verbose:
-                log.warning("max_length=%d without truncation: texts are cut as with truncation=True; say so to be clear",
-                            max_length)
-        strategies = ("longest_first", "only_first", "only_second")
-        strategy = {True: "longest_first", False: None, "do_not_truncate": None}.get(truncation, truncation)
-        if strategy is not None and strategy not in strategies:
-            raise ValueError(f"truncation must be True, False or one of {', '.join(strategies)}, got {truncation!r}")
-        limit = self.model_max_length if max_length is None else max_length
-        if strategy is not None and limit >= NO_LIMIT:
-            if verbose:
-                log.warning("nothing is cut: this tokenizer does not know the maximum length of its model; pass max_length=…")
-            strategy = None
-        return strategy, limit  # type: ignore[return-value]
-
-    def _windows(self, a: Pieces, b: Pieces | None, template: list, strategy: str | None, limit: int, stride: int | None,
-                 source: int) -> list[Row]:
-        """The row, or with a stride the overlapping windows, that a text (pair) becomes under a limit of tokens."""
-        n, m = len(a.ids), len(b.ids) if b else 0
-        room = limit - (len(template) - (2 if b else 1))
-        whole = {"A": (a, 0, n)} | ({"B": (b, 0, m)} if b else {})
-        if strategy is None or n + m <= room:
-            return [Row(template, whole, source, 0)]
-        if room < (1 if b is None else 2):
-            raise ValueError(f"max_length={limit} leaves no room for the text beside the "
-                             f"{limit - room} special tokens: choose at least {limit - room + 1}")
-        if b is None or strategy == "only_first":
-            keep, name, size = room - m, "A", n
-        elif strategy == "only_second":
-            keep, name, size = room - n, "B", m
-        elif stride is None:
-            return [self._both(a, b, template, room, source)]
-        else:
-            raise ValueError("which of the two texts shall move through the windows? With return_overflowing_tokens=True a "
-                             "pair needs truncation='only_second' (or 'only_first')")
-        if keep < 1:
-            raise ValueError(f"truncation={strategy!r} cannot make this pair fit into max_length={limit}: the other text "
-                             f"alone has {n if name == 'B' else m} tokens. Use truncation='longest_first'")
-        if stride is not None and stride >= keep:
-            raise ValueError(f"stride={stride} must be smaller than the {keep} tokens that fit into one window")
-        rows = []
-        for offset in [0] if stride is None else range(0, max(size - stride, 1), keep - stride):
-            start, end = offset, min(offset + keep, size)
-            if self.truncation_side == "left":        # counted from the end
-                start, end = size - end, size - start
-            parts = whole | {name: (whole[name][0], start, end)}
-            rows.append(Row(template, parts, source, 0 if stride is not None else size - keep))  # type: ignore[arg-type]
-        return rows
-
-    def _both(self, a: Pieces, b: Pieces, template: list, room: int, source: int) -> Row:
-        """longest_first: the longer text gives way until both are equal, then each gets half."""
-        n, m = len(a.ids), len(b.ids)
-        short, long = min(n, m), max(n, m)
-        if 2 * short > room:
-            short, long = room // 2, room - room // 2
-        else:
-            long = room - short
-        keep_a, keep_b = (short, long) if n <= m else (long, short)
-        right = self.truncation_side == "right"
-        parts = {"A": (a, 0 if right else n - keep_a, keep_a if right else n),
-                 "B": (b, 0 if right else m - keep_b, keep_b if right else m)}
-        return Row(template, parts, source, n + m - room)
-
-    def _width(self, lengths: list[int], padding: bool | str, limit: int | None, multiple: int | None,
-               verbose: bool = True) -> int | None:
-        """The length to which shorter rows are padded; None when nothing is padded."""
-        strategy = {True: "longest", False: None, "do_not_pad": None}.get(padding, padding)
-        if strategy not in (None, "longest", "max_length"):
-            raise ValueError(f"padding must be True, False, 'longest' or 'max_length', got {padding!r}")
-        if strategy is None:
-            return None
-        if self.pad_token is None:
-            raise ValueError("this tokenizer has no padding token, so texts of different length cannot share a batch. "
-                             "Set one: tokenizer.pad_token = tokenizer.eos_token")
-        width = max(lengths, default=0)
-        if strategy == "max_length":
-            width = self.model_max_length if limit is None else limit
-            if width >= NO_LIMIT:
-                if verbose:
-                    log.warning("nothing is padded: this tokenizer does not know the maximum length of its model; "
-                                "pass max_length=…")
-                return None
-        return width + -width % multiple if multiple else width
-
-    def _columns(self, rows: list[Row], names: list[str], width: int | None, side: str, tensors: str | None) -> dict[str, Any]:
-        """Lists per row, or padded arrays where tensors are asked for."""
-        if side not in ("left", "right"):
-            raise ValueError(f"padding_side must be 'left' or 'right', got {side!r}")
-        for row in rows:
-            pad = max(0, (width or 0) - len(row.ids))
-            row.left, row.right = (pad, 0) if side == "left" else (0, pad)
-            row.pad_type = self.pad_token_type_id
-        full = max((row.left + len(row.ids) + row.right for row in rows), default=0)
-        if tensors is not None and any(row.left + len(row.ids) + row.right < full for row in rows):
-            raise ValueError(f"the texts have different lengths ({min(len(r.ids) for r in rows)} to "
-                             f"{max(len(r.ids) for r in rows)} tokens), so they do not fit into one tensor: pass padding=True, "
-                             "and truncation=True for long ones")
-        pad_id = self.pad_token_id or 0
-        data: dict[str, Any] = {}
-        if tensors is None:
-            for name in names:
-                data[name] = [
-                    [pad_id] * row.left + row.ids + [pad_id] * row.right if name == "input_ids" else
-                    [0] * row.left + [1] * len(row.ids) + [0] * row.right if name == "attention_mask" else
-                    row.types if name == "token_type_ids" else
-                    row.special if name == "special_tokens_mask" else row.offsets for row in rows]
-            return data
-        for name in names:
-            if name == "input_ids":
-                array = np.full((len(rows), full), pad_id, dtype=np.int64)
-                for line, row in zip(array, rows, strict=True):
-                    line[row.left:full - row.right] = row.ids
-            elif name == "attention_mask":
-                left, right = (np.array([getattr(row, side) for row in rows], dtype=np.int64)[:, None]
-                               for side in ("left", "right"))
-                place = np.arange(full)[None]
-                array = ((place >= left) & (place < full - right)).astype(np.int64)
-            elif name == "token_type_ids" and not self.pad_token_type_id and \
-                    not any(kind for row in rows[:1] for _, kind in row.layout):
-                array = np.zeros((len(rows), full), dtype=np.int64)
-            else:
-                attribute = {"token_type_ids": "types", "special_tokens_mask": "special"}.get(name, "offsets")
-                array = np.array([getattr(row, attribute) for row in rows], dtype=np.int64)
-            data[name] = array
-        return data
 
     # -- padding of what is already encoded --------------------------------------------------------------------------------
 
@@ -613,7 +314,8 @@ class PreTrainedTokenizer:
         lengths = [len(ids) for ids in data["input_ids"]]
         if return_attention_mask or (return_attention_mask is None and "attention_mask" in self.model_input_names):
             data.setdefault("attention_mask", [[1] * n for n in lengths])
-        width = self._width(lengths, padding, max_length, pad_to_multiple_of)
+        width = framing.padded_width(lengths, padding, self.model_max_length if max_length is None else max_length,
+                                     pad_to_multiple_of, self.pad_token is not None, verbose)
         fill = {"input_ids": self.pad_token_id, "token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1,
                 "labels": -100, "offset_mapping": (0, 0)}
         left = (padding_side or self.padding_side) == "left"
@@ -746,14 +448,6 @@ def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
     if settings.get("additional_special_tokens"):
         settings["additional_special_tokens"] = [as_token(t) for t in settings["additional_special_tokens"]]
     return settings
-
-
-def as_token(token: str | dict[str, Any]) -> AddedToken | str:
-    """A token as json files write it: its text, or a dict with the text and how it is matched."""
-    if isinstance(token, str):
-        return token
-    keys = ("single_word", "lstrip", "rstrip", "normalized", "special")
-    return AddedToken(token["content"], **{k: bool(token[k]) for k in keys if k in token})
 
 
 def clean_unicode(text: str) -> str:

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from tokenizers import NormalizedString, PreTokenizedString, Tokenizer, models
 
 from course import hub
-from course.tokenizers.base import as_token
 from course.tokenizers.bpe import BPETokenizer, read_model
+from course.tokenizers.special import as_token
 
 
 class DescribedTokenizer(BPETokenizer):

@@ -4,12 +4,9 @@
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from course.tokenizers.base import PreTrainedTokenizer
 
 Span = tuple[int, int, int | None]                  # start and end in the text, number of the word
 
@@ -84,7 +81,7 @@ class BatchEncoding(dict):
     how tokens, words and characters belong together."""
 
     def __init__(self, data: dict[str, Any] | None = None, rows: list[Row] | None = None,
-                 tokenizer: "PreTrainedTokenizer | None" = None):
+                 tokenizer: Any = None):
         super().__init__(data or {})
         self.rows, self.tokenizer = rows or [], tokenizer
 
@@ -114,7 +111,7 @@ class BatchEncoding(dict):
         row = self._row(batch_index)
         pad = self.tokenizer.pad_token_id if self.tokenizer else 0
         ids = [pad] * row.left + row.ids + [pad] * row.right
-        return self.tokenizer.convert_ids_to_tokens(ids)  # type: ignore[union-attr]
+        return self.tokenizer.convert_ids_to_tokens(ids)
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
         """The number of the word that each token belongs to, None for special tokens."""

@@ -34,9 +34,10 @@ import numpy as np
 from tokenizers import Tokenizer, models, trainers
 from tqdm.auto import tqdm
 
-from course.tokenizers.base import ROLES, clean_unicode
+from course.tokenizers.base import clean_unicode
 from course.tokenizers.bpe import OpenAIGPTTokenizer, Pair
 from course.tokenizers.byte_bpe import BYTES, ByteBPETokenizer, GPT2Tokenizer
+from course.tokenizers.special import ROLES
 from course.tokenizers.unigram import CONTROL, NORMAL, UNKNOWN, T5Tokenizer, UnigramTokenizer
 from course.tokenizers.wordpiece import BertTokenizer
 

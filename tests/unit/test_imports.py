@@ -1,8 +1,10 @@
-"""`import course` is instant, and every public name is there when it is asked for."""
+"""`import course` is instant, every public name is there when it is asked for, and no files import each other in a circle."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +54,43 @@ def test_importing_all_names_works():
     space = {}
     exec("from course import *", space)
     assert set(course.__all__) <= set(space)
+
+
+# -- how the files hang together -------------------------------------------------------------------------------------------
+
+HOME = Path(course.__file__).parent
+MODULES = {".".join(("course", *path.relative_to(HOME).with_suffix("").parts)).removesuffix(".__init__"): path
+           for path in HOME.rglob("*.py")}
+
+
+def imported(path):
+    """The modules of the package that a file imports, inside functions and for type checkers too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports are written in full, from course.…"
+            found |= {f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in MODULES else node.module
+                      for alias in node.names}
+    return found & set(MODULES)
+
+
+def circles(uses):
+    """The modules that can be reached from themselves."""
+    def reach(module):
+        seen, ahead = set(), [module]
+        while ahead:
+            new = uses[ahead.pop()] - seen
+            seen |= new
+            ahead += new
+        return seen
+    return {module for module in uses if module in reach(module)}
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circles({module: imported(path) for module, path in MODULES.items()}) == set()
