@@ -9,6 +9,8 @@ Names are loaded when they are first used: `import course` is instant and does n
 import importlib
 from typing import Any
 
+from course import threads
+
 __version__ = "0.1.0"
 
 _TASKS = ("ForSequenceClassification", "ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering")
@@ -65,6 +67,9 @@ _WHERE = {
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_HOME)
+
+
+threads.sleep_while_waiting()
 
 
 def __getattr__(name: str) -> Any:

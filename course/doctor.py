@@ -15,14 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from course import __version__, hub
+from course import __version__, hub, threads
 
 IN_REPOSITORY = (Path(__file__).parents[1] / "start.py").is_file()
 REINSTALL = ("Delete the folder .venv and run `python start.py` again." if IN_REPOSITORY else
              "pip install --force-reinstall --no-deps git+https://github.com/course-llm/course")
 GET_AGAIN = ("Put back the files of course/pocket: `git checkout -- course/pocket`, or get the whole course once more."
              if IN_REPOSITORY else REINSTALL)
-CONTAINER = Path("/sys/fs/cgroup")      # where Linux keeps the limits of Binder, Codespaces and Docker
 
 
 class Finding(NamedTuple):
@@ -57,7 +56,8 @@ def check_torch() -> Finding:
     from course.modeling import resolve_dtype
 
     short = str(resolve_dtype("auto")).removeprefix("torch.")
-    value = f'{torch.__version__}, {torch.get_num_threads()} threads, dtype="auto" is {short}, {device}'
+    value = (f'{torch.__version__}, {torch.get_num_threads()} threads on {threads.usable()} usable of {os.cpu_count()} '
+             f'processors, dtype="auto" is {short}, {device}')
     if not torch.softmax(torch.zeros(2), 0).tolist() == [0.5, 0.5]:
         return Finding("failure", value + "; it cannot do sums", cure)
     return Finding("ok", value)
@@ -101,8 +101,8 @@ def memory() -> tuple[int, int]:
     lines = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))
     total, free = int(lines["MemTotal"]) * 1024, int(lines["MemAvailable"]) * 1024
     try:
-        limit = int((CONTAINER / "memory.max").read_text())
-        return min(total, limit), min(free, limit - int((CONTAINER / "memory.current").read_text()))
+        limit = int((threads.CONTAINER / "memory.max").read_text())
+        return min(total, limit), min(free, limit - int((threads.CONTAINER / "memory.current").read_text()))
     except (OSError, ValueError):           # none, or "max"
         return total, free
 

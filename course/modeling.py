@@ -25,13 +25,14 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from course import hub
+from course import hub, threads
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.generation_config import GenerationConfig
 from course.nn import Embedding, LayerCache
 
 log = logging.getLogger(__name__)
+threads.fit()                                       # before the first model computes
 
 
 class PreTrainedModel(nn.Module):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import tiny
 
-from course import cli, doctor, hub, pipelines
+from course import cli, doctor, hub, pipelines, threads
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_memory_is_plausible():
 def test_memory_of_a_container(monkeypatch, tmp_path):
     (tmp_path / "memory.max").write_text(f"{2**28}\n")
     (tmp_path / "memory.current").write_text(f"{2**27}\n")
-    monkeypatch.setattr(doctor, "CONTAINER", tmp_path)
+    monkeypatch.setattr(threads, "CONTAINER", tmp_path)
     assert doctor.memory() == (2**28, 2**27)
     assert doctor.check_memory().state == "failure"
     (tmp_path / "memory.max").write_text("max\n")
