@@ -53,7 +53,7 @@ def check_torch() -> Finding:
         device = "Apple GPU"
     else:
         device = "no GPU, and none is needed"
-    from course.modeling import resolve_dtype
+    from course.checkpoint import resolve_dtype
 
     short = str(resolve_dtype("auto")).removeprefix("torch.")
     value = (f'{torch.__version__}, {torch.get_num_threads()} threads on {threads.usable()} usable of {os.cpu_count()} '

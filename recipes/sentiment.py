@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course import BertForSequenceClassification, BertTokenizerFast
+from course.checkpoint import their_names
 
 log = logging.getLogger("sentiment")
 HERE = Path(__file__).parent
@@ -161,7 +162,7 @@ class LoRA(nn.Module):
 
 def wrap(model: nn.Module, r: int, alpha: int) -> dict[str, LoRA]:
     """Put a LoRA around every linear layer of the encoder's blocks; returns them by their checkpoint names."""
-    hub_name = model.their_names()
+    hub_name = their_names(model)
     model.base_model.requires_grad_(False)
     found = {}
     for name, module in list(model.named_modules()):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import EncoderDecoder
 from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
+from course.inputs import check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, LayerCache, MultiHeadAttention, PostNormBlock, additive_mask
 from course.outputs import (
@@ -185,10 +186,10 @@ class BartModel(PreTrainedModel):
                head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None, output_attentions: bool = False,
                output_hidden_states: bool = False) -> BaseModelOutput:
         """The encoder alone: its result can be given to the model as encoder_outputs, as often as one likes."""
-        self.check_inputs(input_ids, inputs_embeds, attention_mask)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, D)
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
-        head_masks = self.head_masks(head_mask, self.config.encoder_layers)
+        head_masks = per_layer(head_mask, self.config.encoder_layers, self.config.encoder_attention_heads)
         return self.encoder(x, mask, head_masks, output_attentions, output_hidden_states)
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
@@ -214,12 +215,13 @@ class BartModel(PreTrainedModel):
                                  f"[[{self.config.decoder_start_token_id}]]")
             decoder_input_ids = shift_right(input_ids, self.config.decoder_start_token_id, self.config.pad_token_id)
         cache = KeyValueCache.start(past_key_values, use_cache, self.config.decoder_layers)
-        self.check_inputs(decoder_input_ids, decoder_inputs_embeds, decoder_attention_mask, cache.length if cache else 0)
+        past = 0 if cache is None else cache.length
+        check_inputs(self.config, decoder_input_ids, decoder_inputs_embeds, decoder_attention_mask, past)
         x = self.embed(decoder_input_ids) if decoder_inputs_embeds is None else decoder_inputs_embeds  # (B, T, D)
         mask, memory_mask = (None if m is None else additive_mask(m, x.dtype)
                              for m in (decoder_attention_mask, attention_mask))
         head_masks, cross_head_masks = (
-            self.head_masks(m, self.config.decoder_layers, self.config.decoder_attention_heads)
+            per_layer(m, self.config.decoder_layers, self.config.decoder_attention_heads)
             for m in (decoder_head_mask, cross_attn_head_mask))
         outputs = self.decoder(x, mask, encoder_outputs, memory_mask, head_masks, cross_head_masks, cache,
                                want_weights, want_states)

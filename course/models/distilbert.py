@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from course.config import ModelConfig
 from course.heads import MaskedLMHead, classification_loss, cross_entropy, span_loss
+from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask
 from course.outputs import (
@@ -89,16 +90,16 @@ class DistilBertModel(PreTrainedModel):
                 output_hidden_states: bool | None = None) -> BaseModelOutput:
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, position_ids (B, T);
         head_mask (H,) or (layers, H): 0 switches a head off."""
-        self.check_inputs(input_ids, inputs_embeds, attention_mask)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
         if position_ids is None:
             position_ids = torch.arange(x.shape[1], device=x.device)
-        self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
+        check_ids("position_ids", position_ids, self.positions.num_embeddings)
         x = self.dropout(self.norm(x + self.positions(position_ids)))
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, T)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        head_masks = self.head_masks(head_mask, len(self.layers))
+        head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)
         states: tuple[Tensor, ...] = (x,) if want_states else ()
         attentions: tuple[Tensor, ...] = ()
         for number, layer in enumerate(self.layers):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, last_token
+from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.models import gpt2
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PostNormBlock, additive_mask
@@ -73,11 +74,11 @@ class OpenAIGPTModel(PreTrainedModel):
         token_type_ids (B, T); attention_mask (B, S) for all tokens; head_mask (H,) or (layers, H): 0 switches a head off."""
         cache = KeyValueCache.start(past_key_values, use_cache, len(self.layers))
         past = 0 if cache is None else cache.length
-        self.check_inputs(input_ids, inputs_embeds, attention_mask, past)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask, past)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
         if position_ids is None:
             position_ids = torch.arange(past, past + x.shape[1], device=x.device)
-        self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
+        check_ids("position_ids", position_ids, self.positions.num_embeddings)
         x = x + self.positions(position_ids)
         if token_type_ids is not None:
             x = x + self.tokens(token_type_ids)     # a token type is a word of the vocabulary here
@@ -85,7 +86,7 @@ class OpenAIGPTModel(PreTrainedModel):
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        head_masks = self.head_masks(head_mask, len(self.layers))
+        head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)
         states: tuple[Tensor, ...] = (x,) if want_states else ()
         attentions: tuple[Tensor, ...] = ()
         for number, layer in enumerate(self.layers):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, cross_entropy, last_token, span_loss
+from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, additive_mask
 from course.outputs import (
@@ -103,11 +104,11 @@ class GPT2Model(PreTrainedModel):
         use_cache = self.config.use_cache if use_cache is None else use_cache
         cache = KeyValueCache.start(past_key_values, use_cache, len(self.layers))
         past = 0 if cache is None else cache.length
-        self.check_inputs(input_ids, inputs_embeds, attention_mask, past)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask, past)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
         if position_ids is None:
             position_ids = torch.arange(past, past + x.shape[1], device=x.device)
-        self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
+        check_ids("position_ids", position_ids, self.positions.num_embeddings)
         x = x + self.positions(position_ids)
         if token_type_ids is not None:
             x = x + self.tokens(token_type_ids)     # a token type is a word of the vocabulary here
@@ -115,7 +116,7 @@ class GPT2Model(PreTrainedModel):
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        head_masks = self.head_masks(head_mask, len(self.layers))
+        head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)
         states: tuple[Tensor, ...] = ()
         attentions: tuple[Tensor, ...] = ()
         for number, layer in enumerate(self.layers):

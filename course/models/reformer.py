@@ -26,6 +26,7 @@ from torch.autograd.function import once_differentiable
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import ClassificationHead, causal_lm_loss, classification_loss, cross_entropy, span_loss
+from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, apply_chunking_to_forward
 from course.outputs import (
@@ -389,7 +390,7 @@ class ReformerModel(PreTrainedModel):
 
         Texts longer than a chunk are padded to whole chunks. Attentions are (B, H, T, T) or, in chunks, (B, H, C, c, S): of
         chunk number C each position c at those of the chunk and its neighbours S, in LSH layers sorted by buckets."""
-        self.check_inputs(input_ids, inputs_embeds, attention_mask)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         if attention_mask is not None and attention_mask.dim() != 2:
             raise ValueError(f"attention_mask must have the shape (batch, length) here, got {tuple(attention_mask.shape)}")
         if num_hashes is not None and num_hashes < 1:
@@ -403,12 +404,12 @@ class ReformerModel(PreTrainedModel):
             x = torch.cat([x, self.tokens(padding)], 1)
             mask = F.pad(x.new_ones(len(x), length, dtype=torch.bool) if mask is None else mask, (0, extra))
         position_ids = torch.arange(x.shape[1], device=x.device) if position_ids is None else F.pad(position_ids, (0, extra))
-        self.check_ids("position_ids", position_ids, self.config.max_tokens)
+        check_ids("position_ids", position_ids, self.config.max_tokens)
         x, where = self.dropout(x), self.positions(position_ids.expand(x.shape[:2]))
         x = x + (where if self.config.axial_pos_embds else self.dropout(where))
         first, second, states, attentions = Reversible.apply(
-            self.layers, mask, self.head_masks(head_mask, len(self.layers)), num_hashes or self.config.num_hashes, x,
-            *self.layers.parameters())
+            self.layers, mask, per_layer(head_mask, len(self.layers), self.config.num_attention_heads),
+            num_hashes or self.config.num_hashes, x, *self.layers.parameters())
         x = self.dropout(self.norm(torch.cat([first, second], -1)))[:, :length]             # (B, T, 2 * D)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import EncoderDecoder
 from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
+from course.inputs import check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import (
     Embedding,
@@ -175,10 +176,10 @@ class T5Model(PreTrainedModel):
                head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None, output_attentions: bool = False,
                output_hidden_states: bool = False) -> BaseModelOutput:
         """The encoder alone: its result can be given to the model as encoder_outputs, as often as one likes."""
-        self.check_inputs(input_ids, inputs_embeds, attention_mask)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, D)
         mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
-        found = self.encoder(x, mask, self.head_masks(head_mask, len(self.encoder.layers)), output_attentions,
+        found = self.encoder(x, mask, per_layer(head_mask, len(self.encoder.layers), self.config.num_heads), output_attentions,
                              output_hidden_states)
         return BaseModelOutput(found.last_hidden_state, None, found.decoder_hidden_states, found.decoder_attentions)
 
@@ -204,13 +205,14 @@ class T5Model(PreTrainedModel):
                              f"[[{self.config.pad_token_id}]]; or give labels to a T5ForConditionalGeneration")
         layers = len(self.decoder.layers)
         cache = KeyValueCache.start(past_key_values, use_cache, layers)
-        self.check_inputs(decoder_input_ids, decoder_inputs_embeds, decoder_attention_mask, cache.length if cache else 0)
+        past = 0 if cache is None else cache.length
+        check_inputs(self.config, decoder_input_ids, decoder_inputs_embeds, decoder_attention_mask, past)
         x = self.tokens(decoder_input_ids) if decoder_inputs_embeds is None else decoder_inputs_embeds  # (B, T, D)
         mask, memory_mask = (None if m is None else additive_mask(m, x.dtype)
                              for m in (decoder_attention_mask, attention_mask))
-        outputs = self.decoder(x, mask, self.head_masks(decoder_head_mask, layers), want_weights, want_states,
+        outputs = self.decoder(x, mask, per_layer(decoder_head_mask, layers, self.config.num_heads), want_weights, want_states,
                                encoder_outputs.last_hidden_state, memory_mask,
-                               self.head_masks(cross_attn_head_mask, layers), cache)
+                               per_layer(cross_attn_head_mask, layers, self.config.num_heads), cache)
         outputs.past_key_values = cache if use_cache else None
         outputs.encoder_last_hidden_state = encoder_outputs.last_hidden_state
         outputs.encoder_hidden_states, outputs.encoder_attentions = encoder_outputs.hidden_states, encoder_outputs.attentions

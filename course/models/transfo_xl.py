@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import check_labels, classification_loss, last_token
+from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, sinusoids
 from course.outputs import AdaptiveLMOutput, MemoryHeadOutput, MemoryModelOutput
@@ -245,7 +246,7 @@ class TransfoXLModel(PreTrainedModel):
                 output_attentions: bool | None = None, output_hidden_states: bool | None = None) -> MemoryModelOutput:
         """input_ids (B, T), or inputs_embeds (B, T, D); mems: what the call for the segment before returned; head_mask (H,)
         or (layers, H): 0 switches a head off. Texts of a batch are padded on the right, where nothing looks at padding."""
-        self.check_inputs(input_ids, inputs_embeds)
+        check_inputs(self.config, input_ids, inputs_embeds)
         x = self.dropout(self.tokens(input_ids) if inputs_embeds is None else inputs_embeds)  # (B, T, D)
         config, (batch, target, width) = self.config, x.shape
         if mems is None:
@@ -259,7 +260,7 @@ class TransfoXLModel(PreTrainedModel):
         mask = torch.where(hidden, torch.finfo(x.dtype).min, 0.0).to(x.dtype)
         want_weights = config.output_attentions if output_attentions is None else output_attentions
         want_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        head_masks = self.head_masks(head_mask, len(self.layers))
+        head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)
         states: tuple[Tensor, ...] = ()
         attentions: tuple[Tensor, ...] = ()
         new_mems = []
@@ -320,7 +321,7 @@ class TransfoXLLMHeadModel(PreTrainedModel, LanguageModel):
             raise ValueError(f"labels has the shape {tuple(labels.shape)}, the texts have {tuple(x.shape[:2])}")
         wanted = labels[:, 1:].flatten()  # (B * (T - 1),)
         counts = wanted != -100
-        self.check_ids("labels", wanted[counts], self.config.vocab_size, "Positions that do not count have the label -100")
+        check_ids("labels", wanted[counts], self.config.vocab_size, "Positions that do not count have the label -100")
         losses = self.softmax.losses(x[:, :-1].flatten(0, 1), wanted)
         return AdaptiveLMOutput(losses[counts].mean(), None, *more, losses.unflatten(0, (len(x), -1)))
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import classification_loss, cross_entropy, span_loss
+from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import ACTIVATIONS, Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, sinusoids
 from course.outputs import (
@@ -118,15 +119,15 @@ class XLMModel(PreTrainedModel):
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, position_ids (B, T); langs (B, T) the number of each
         token's language (tokenizer.lang2id), without effect in a model of one language; token_type_ids (B, T) are words of
         the vocabulary here; lengths (B,) instead of a mask; head_mask (H,) or (layers, H): 0 switches a head off."""
-        self.check_inputs(input_ids, inputs_embeds, attention_mask)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
         keep = self.text_places(x, input_ids, attention_mask, lengths)  # (B, T)
         if position_ids is None:
             position_ids = torch.arange(x.shape[1], device=x.device)
-        self.check_ids("position_ids", position_ids, self.positions.num_embeddings)
+        check_ids("position_ids", position_ids, self.positions.num_embeddings)
         x = x + self.positions(position_ids)
         if langs is not None and self.languages is not None:
-            self.check_ids("langs", langs, self.languages.num_embeddings)
+            check_ids("langs", langs, self.languages.num_embeddings)
             if langs.shape != x.shape[:2]:
                 raise ValueError(f"langs must have a number for each token, the shape {tuple(x.shape[:2])}, got "
                                  f"{tuple(langs.shape)}: for one language torch.full_like(input_ids, number) makes it")
@@ -137,7 +138,7 @@ class XLMModel(PreTrainedModel):
         mask = None if self.config.causal else additive_mask(keep, x.dtype)  # (B, 1, 1, T); a causal model sees padding
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        head_masks = self.head_masks(head_mask, len(self.layers))
+        head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)
         states: tuple[Tensor, ...] = (x,) if want_states else ()
         attentions: tuple[Tensor, ...] = ()
         for number, layer in enumerate(self.layers):

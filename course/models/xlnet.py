@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import classification_loss, cross_entropy, span_loss
+from course.inputs import check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.models.transfo_xl import RelativeAttention, check_mems
 from course.nn import ACTIVATIONS, Embedding, FeedForward, PostNormBlock, sinusoids
@@ -139,7 +140,7 @@ class XLNetModel(PreTrainedModel):
         config = self.config
         if attention_mask is not None and input_mask is not None:
             raise ValueError("give attention_mask (1 = text) or input_mask (1 = padding), not both")
-        self.check_inputs(input_ids, inputs_embeds, attention_mask)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.dropout(self.tokens(input_ids) if inputs_embeds is None else inputs_embeds)  # (B, T, D)
         batch, target, width = x.shape
         for name, value, shape in (("attention_mask", attention_mask, (batch, target)),
@@ -164,7 +165,7 @@ class XLNetModel(PreTrainedModel):
         use_mems = (config.use_mems_train if self.training else config.use_mems_eval) if use_mems is None else use_mems
         want_weights = config.output_attentions if output_attentions is None else output_attentions
         want_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        head_masks = self.head_masks(head_mask, len(self.layers))
+        head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)
         states: tuple[Tensor, ...] = ()
         attentions: tuple[Any, ...] = ()
         new_mems = []

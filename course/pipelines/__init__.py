@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from course import hub
-from course.modeling import PreTrainedModel, resolve_dtype
+from course.checkpoint import resolve_dtype
+from course.modeling import PreTrainedModel
 from course.models import auto as auto_models
 from course.pipelines.base import Pipeline
 from course.tokenizers.auto import AutoTokenizer

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 import course
+from course.checkpoint import their_names
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -67,7 +68,7 @@ class Pair:
     def gradients(self):
         """(our name, our gradient, their gradient) of every weight."""
         theirs = dict(self.theirs.named_parameters())
-        names = self.ours.their_names()
+        names = their_names(self.ours)
         for name, weight in self.ours.named_parameters():
             # of a weight that transformers stores twice only one entry is a parameter
             found = theirs.get(names[name], theirs.get(names[name].replace("decoder.bias", "bias")))

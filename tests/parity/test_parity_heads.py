@@ -9,6 +9,7 @@ from safetensors import safe_open
 from test_parity_decoders import CONFIGS, same, shake
 
 import course
+from course.checkpoint import convert, our_name
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed here")
 
@@ -46,9 +47,9 @@ def test_outputs_and_gradients_are_the_same(make, kind, task):
         same(ours, theirs, inputs, where="labels")
         ours.loss.backward()
         theirs.loss.backward()
-        gradients = pair.ours.convert("from_checkpoint", {n: w.grad for n, w in pair.theirs.named_parameters()
-                                                          if w.grad is not None})
-        wanted, checked = {pair.ours.our_name(name): value for name, value in gradients.items()}, 0
+        gradients = {n: w.grad for n, w in pair.theirs.named_parameters() if w.grad is not None}
+        gradients = convert("from_checkpoint", gradients, pair.ours)
+        wanted, checked = {our_name(name, pair.ours): value for name, value in gradients.items()}, 0
         for name, weight in pair.ours.named_parameters():
             assert (weight.grad is None) == (name not in wanted), name
             if weight.grad is not None:

@@ -14,6 +14,7 @@ from test_parity_tokenizers_ladder import NASTY
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 import course
+from course.checkpoint import their_names
 from course.gguf import File
 from course.tokenizers.byte_bpe import BYTES, GPT2, LLAMA3, QWEN2
 
@@ -95,7 +96,7 @@ def test_logits(pair):
 def test_weights_and_settings(pair):
     ours, theirs = pair
     state = theirs.state_dict()
-    for mine, name in ours.their_names().items():
+    for mine, name in their_names(ours).items():
         assert torch.equal(ours.state_dict()[mine], state[name]), name
     for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_theta",
                  "vocab_size", "max_position_embeddings", "tie_word_embeddings"):

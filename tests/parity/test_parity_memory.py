@@ -8,6 +8,7 @@ import torch
 from pairs import labels_for, shake
 
 import course
+from course.checkpoint import convert, our_name
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed here")
 for needed in ("TransfoXLModel", "XLNetModel"):
@@ -213,9 +214,9 @@ def test_gradients_are_the_same(make, kind, settings):
         first = [model(input_ids=inputs["input_ids"]).mems for model in (pair.ours, pair.theirs)]
         for model, mems in zip((pair.ours, pair.theirs), first, strict=True):
             model(**inputs, **{k: v.clone() for k, v in labels.items()}, mems=mems).loss.backward()
-        gradients = pair.ours.convert("from_checkpoint", {n: w.grad for n, w in pair.theirs.named_parameters()
-                                                          if w.grad is not None})
-        wanted, checked = {pair.ours.our_name(name): value for name, value in gradients.items()}, 0
+        gradients = {n: w.grad for n, w in pair.theirs.named_parameters() if w.grad is not None}
+        gradients = convert("from_checkpoint", gradients, pair.ours)
+        wanted, checked = {our_name(name, pair.ours): value for name, value in gradients.items()}, 0
         for name, weight in pair.ours.named_parameters():
             if name not in wanted:                    # a class of words that no label belongs to, the unused stream
                 assert weight.grad is None or not weight.grad.any(), f"{task} {name}"

@@ -8,6 +8,7 @@ from pairs import CONFIGS, TASKS, batch, labels_for, same, shake
 from safetensors import safe_open
 
 import course
+from course.checkpoint import their_names
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed here")
 
@@ -218,7 +219,7 @@ def test_fresh_weights_are_spread_alike():
         ours = course.AutoModelForSequenceClassification.from_config(course.AutoConfig.for_model(kind, **wide))
         theirs = dict(transformers.AutoModelForSequenceClassification.from_config(
             transformers.AutoConfig.for_model(kind, **wide)).named_parameters())
-        for name, hub_name in ours.their_names().items():
+        for name, hub_name in their_names(ours).items():
             mine, other = dict(ours.named_parameters())[name], theirs[hub_name]
             assert mine.std(correction=0).item() == pytest.approx(other.std(correction=0).item(), rel=0.35, abs=1e-8), name
             assert mine.mean().item() == pytest.approx(other.mean().item(), abs=0.01), name

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import course
+from course.checkpoint import their_names
 from course.gguf import NAMES, File
 from course.nn import rotary_frequencies
 from course.tokenizers.byte_bpe import BYTES
@@ -46,7 +47,7 @@ def write(path, made, kind="llama", quantize=gguf.GGMLQuantizationType.F32, rope
         if value is not None:
             add[type(value)](name, value)
     names = {theirs: ours for ours, theirs in NAMES.items()}
-    for ours, name in made.their_names().items():
+    for ours, name in their_names(made).items():
         if made.config.tie_word_embeddings and name == "lm_head.weight":
             continue
         layer, part, last = re.fullmatch(r"(?:model\.layers\.(\d+)\.)?(.+)\.(\w+)", name).groups()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import course
 from course import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, BertForSequenceClassification, BertModel
-from course.modeling import resolve_dtype, split_shards
+from course.checkpoint import resolve_dtype, split_shards
 
 load = AutoModelForSequenceClassification.from_pretrained
 WEIGHTS = "model.safetensors"
@@ -306,7 +306,7 @@ def test_an_interrupted_save_leaves_the_old_files_whole(folder, monkeypatch, siz
         if size == "5GB" or len(written) == 3:
             raise OSError("no space left on device")
 
-    monkeypatch.setattr("course.modeling.save_file", fails_late)
+    monkeypatch.setattr("course.checkpoint.save_file", fails_late)
     with pytest.raises(OSError, match="no space left"):
         tiny.model().save_pretrained(folder, max_shard_size=size)
     assert written and {path.name: path.read_bytes() for path in folder.iterdir()} == files
@@ -329,7 +329,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("I/O error: No space left on device")
 
-    monkeypatch.setattr("course.modeling.save_file", full)
+    monkeypatch.setattr("course.checkpoint.save_file", full)
     with pytest.raises(OSError, match="the weights cannot be written to .*No space left.*Is the disk full"):
         tiny.model().save_pretrained(tmp_path)
     assert list(tmp_path.iterdir()) == []
