@@ -5,13 +5,16 @@
     print(survey.attrs["card"])          # who made it, what the columns mean, what it is not good for
 """
 
+import codecs
+import csv
 import gzip
+import io
 import json
 import os
 import re
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +99,12 @@ def read(path: Path) -> pd.DataFrame:
         if kind == ".jsonl":
             return read_jsonl(path)
         if kind == ".json":
-            return pd.read_json(path, encoding="utf-8-sig")
+            return read_json(path)
         if kind == ".parquet":
             return pd.read_parquet(path)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8 (byte {error.object[error.start]:#x} cannot be read). If it is a table "
-                         "that an older program saved: save it again as 'CSV UTF-8', or read it with "
-                         f"pandas.read_csv({str(path)!r}, encoding='cp1252')") from None
+        raise ValueError(f"{path} is not text in {error.encoding.upper()} (byte {error.object[error.start]:#x} cannot be "
+                         f"read). {encoding_cure(path)}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be unpacked, is it damaged? ({error})") from None
     except ImportError:
@@ -116,21 +118,87 @@ def read(path: Path) -> pd.DataFrame:
                      "From a spreadsheet, save it as 'CSV UTF-8'")
 
 
-def open_text(path: Path) -> Any:
-    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig")
+def open_bytes(path: Path) -> Any:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rb")
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8 unless the first bytes say UTF-16 or UTF-32, as exports of Excel ("Unicode text") and survey programs do."""
+    with open_bytes(path) as file:
+        start = file.read(4096)
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = start[0::2].count(0), start[1::2].count(0)        # a column name in Latin letters, without a mark in front
+    if max(even, odd) > len(start) / 8 and min(even, odd) == 0:
+        return "utf-16-le" if odd else "utf-16-be"
+    return "utf-8-sig"
+
+
+def encoding_cure(path: Path) -> str:
+    """What to try with a file that cannot be decoded; code that is advised has been tried."""
+    again = "If it is a table that an older program saved, save it again as 'CSV UTF-8'"
+    if suffix(path) not in (".csv", ".tsv") or encoding_of(path) != "utf-8-sig":
+        return again + ", or as text in UTF-8"
+    try:
+        separator = "\t" if suffix(path) == ".tsv" else separator_of(head(path, "cp1252"))
+        pd.read_csv(path, sep=separator, encoding="cp1252", nrows=100)
+    except (ValueError, pd.errors.ParserError):
+        return again
+    options = "" if separator == "," else f", sep={separator!r}"
+    return f"{again}, or read it with pandas.read_csv({str(path)!r}{options}, encoding='cp1252')"
+
+
+def open_text(path: Path, encoding: str | None = None) -> Any:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding=encoding or encoding_of(path))
+
+
+def head(path: Path, encoding: str) -> list[str]:
+    """The first lines of a table that are not blank, up to 64 KB."""
+    with open_text(path, encoding) as file:
+        text = file.read(65536)
+    lines = text.split("\n")
+    return [line for line in (lines[:-1] if len(text) == 65536 and len(lines) > 1 else lines) if line.strip()]
+
+
+SAID = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)              # Excel's way of saying what stands between cells
+
+
+def separator_of(lines: list[str]) -> str:
+    """What stands between the cells: spreadsheets of many countries write ;. Signs inside "quoted cells" do not count.
+
+    It is the sign by which most lines have as many cells as the first, and among equals the one that makes most cells.
+    """
+    if lines and (said := SAID.fullmatch(lines[0])):
+        return said[1]
+
+    def fit(sign: str) -> tuple[float, int]:
+        rows = list(csv.reader(lines, delimiter=sign))
+        widths = [len(row) for row in rows if row]
+        return (widths.count(widths[0]) / len(widths) if widths[0] > 1 else 0, widths[0]) if widths else (0, 0)
+    return max(",;\t", key=fit)
 
 
 def read_csv(path: Path, separator: str | None) -> pd.DataFrame:
-    """A table of text. Spreadsheets of many countries write ; between cells, so the header decides."""
+    """A table of text."""
+    encoding = encoding_of(path)
     try:
-        if separator is None:
-            with open_text(path) as file:
-                header = next((line for line in file if line.strip()), "")
-            separator = max(",;\t", key=header.count)
+        lines = head(path, encoding)
+        said = int(bool(lines and SAID.fullmatch(lines[0])))
+        separator = separator if separator and not said else separator_of(lines)
+        source = (lone_marks(path, said) if separator == "\t" else None) or (lambda: path)
+        options: dict[str, Any] = {"sep": separator, "index_col": False, "low_memory": False, "encoding": encoding,
+                                   "keep_default_na": False, "na_values": [""], "skiprows": said}
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(path, sep=separator, index_col=False, low_memory=False, encoding="utf-8-sig",
-                               keep_default_na=False, na_values=[""])
+            rows = pd.read_csv(source(), **options)
+            numbers = [place for place, kind in enumerate(rows.dtypes) if kind.kind in "iuf"]
+            if numbers:
+                text = pd.read_csv(source(), **options | {"usecols": numbers, "dtype": str})
+                for number, place in enumerate(numbers):
+                    rows.isetitem(place, exact(rows.iloc[:, place], text.iloc[:, number]))
+        return rows
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path} is empty: a table starts with a line of column names") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -138,6 +206,41 @@ def read_csv(path: Path, separator: str | None) -> pd.DataFrame:
         raise ValueError(f"{path} is not a regular table ({reason}). Has each line as many cells as the first, and is each "
                          "quotation mark closed? Cells that hold a comma, a quotation mark or a line break stand in "
                          '"quotation marks"') from None
+
+
+def lone_marks(path: Path, skip: int) -> Callable[[], Any] | None:
+    """A table with tabs in which every line is a row, though some cell begins with a quotation mark and does not end with
+    one: such marks are put in quotation marks. None for any other table, also one with line breaks in its cells.
+    """
+    with open_text(path) as file:
+        rows = [line.split("\t") for line in file.read().split("\n")[skip:] if line.strip(" ")]
+    if not rows or len(rows[0]) == 1 or any(len(row) != len(rows[0]) for row in rows):
+        return None
+
+    def lone(cell: str) -> bool:
+        return cell.startswith('"') and not re.fullmatch(r'"(?:[^"]|"")*"', cell)
+    if not any(lone(cell) for row in rows for cell in row):
+        return None
+    doubled = (['"' + cell.replace('"', '""') + '"' if lone(cell) else cell for cell in row] for row in rows)
+    sure = skip * "\n" + "\n".join(map("\t".join, doubled))
+    return lambda: io.StringIO(sure)
+
+
+def exact(column: pd.Series, said: pd.Series) -> pd.Series:
+    """A column of numbers as it was written: 007 stays text, and no digit of a long number is lost.
+
+    said: text, or what JSON said. Beside an empty cell pandas keeps whole numbers as floats, with 15 to 16 digits.
+    """
+    there = said.dropna()
+    texts = there.astype(str)
+    if texts.str.fullmatch(r"\s*[+-]?0\d+\s*").any():
+        return said
+    if column.dtype.kind != "f" or not texts.str.fullmatch(r"\s*[+-]?\d+\s*").all() or not (texts.str.len() > 15).any():
+        return column
+    whole = {place: int(number) for place, number in there.items()}
+    if all(-2**63 <= number < 2**63 for number in whole.values()):
+        return pd.Series(pd.array([whole.get(place) for place in said.index], dtype="Int64"), said.index)
+    return said
 
 
 def read_jsonl(path: Path) -> pd.DataFrame:
@@ -154,7 +257,38 @@ def read_jsonl(path: Path) -> pd.DataFrame:
             rows += [row] if row else []
     if not rows:
         raise ValueError(f"{path} is empty: each line should hold an object like {{\"text\": …}}")
-    return pd.DataFrame(rows)
+    return frame_of(rows)
+
+
+def read_json(path: Path) -> pd.DataFrame:
+    """A list of objects, an object of columns, or pandas' "split"; several objects are read as lines. Texts stay texts."""
+    with open_text(path) as file:
+        text = file.read()
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return read_jsonl(path)
+        raise
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if isinstance(content, dict) and set(content) == {"columns", "index", "data"}:
+        content = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
+        return frame_of(content)
+    if isinstance(content, dict) and content and all(isinstance(column, (list, dict)) for column in content.values()):
+        columns = {name: pd.Series(column, dtype=object) for name, column in content.items()}
+        return frame_of(pd.DataFrame(columns).to_dict("records"))
+    raise ValueError('a table is a list of objects, [{"text": …}, …], or an object of columns, {"text": […], …}')
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    for place, name in enumerate(frame.columns):
+        if frame.dtypes.iloc[place].kind == "f":
+            said = pd.Series([row.get(name) for row in rows], frame.index, dtype=object)
+            frame.isetitem(place, exact(frame.iloc[:, place], said))
+    return frame
 
 
 # -- the Hub -------------------------------------------------------------------------------------------------------------

@@ -188,6 +188,89 @@ def test_files_of_every_kind(tmp_path, kind):
     assert load_dataset(str(path)).attrs["card"] == ""
 
 
+LONE = """id\ttext
+1\t"He would not say
+2\t"quoted, all of it"
+3\tand then she said no"
+4\t"Yes" and "no"
+"""
+
+
+def test_a_line_of_a_tsv_is_a_row_whatever_its_quotation_marks(tmp_path):
+    """Between two lone marks, rows were merged into one, silently."""
+    (tmp_path / "a.tsv").write_text(LONE)
+    texts = ['"He would not say', "quoted, all of it", 'and then she said no"', '"Yes" and "no"']
+    assert load_dataset(tmp_path / "a.tsv").to_dict("list") == {"id": [1, 2, 3, 4], "text": texts}
+    (tmp_path / "a.csv").write_bytes(LONE.replace("\n", "\r\n").encode("utf-16"))     # Excel's "Unicode text", renamed
+    assert load_dataset(tmp_path / "a.csv").to_dict("list") == {"id": [1, 2, 3, 4], "text": texts}
+    (tmp_path / "a.csv").write_text('sep=\t\nid\ttext\tn\n1\t"He said\t7\n2\tshe said"\t8\n')
+    assert load_dataset(tmp_path / "a.csv")["text"].tolist() == ['"He said', 'she said"']
+    (tmp_path / "b.tsv").write_text('id\ttext\n1\t"two\nlines"\n2\t"a ""word"""\n\n3\t\n')    # written by a program
+    rows = load_dataset(tmp_path / "b.tsv")
+    assert rows["text"].tolist()[:2] == ["two\nlines", 'a "word"'] and rows["text"].isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(("content", "columns", "first"), [
+    ('"Q1: What, if anything, worries you?";party\nrents;A\nnothing;B\n', ["Q1: What, if anything, worries you?", "party"],
+     ["rents", "A"]),
+    ('"a; b; c",d\n1,2\n', ["a; b; c", "d"], [1, 2]),
+    ("id;name, first\n1;Anna\n2;Ben\n", ["id", "name, first"], [1, "Anna"]),
+    ("sep=;\nid;text\n1;a, b, c\n", ["id", "text"], [1, "a, b, c"]),
+    ('"sep=\t"\nid\ttext\n1\ta;b\n', ["id", "text"], [1, "a;b"]),
+    ("sep=|\r\nid|text\r\n1|a,b;c\r\n", ["id", "text"], [1, "a,b;c"]),
+    ("answer\nrent\n", ["answer"], ["rent"]),
+])
+def test_what_stands_between_cells(tmp_path, content, columns, first):
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "a.csv").write_text(content, encoding=encoding, newline="")
+        rows = load_dataset(tmp_path / "a.csv")
+        assert list(rows.columns) == columns and rows.iloc[0].tolist() == first, encoding
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize(("name", "content"), [
+    ("a.csv", "id,text\n1,Müll\n"), ("a.csv", "id;text\n1;Müll\n"), ("a.tsv", "id\ttext\n1\tMüll\n"),
+    ("a.json", '[{"id": 1, "text": "Müll"}]'), ("a.jsonl", '{"id": 1, "text": "Müll"}\n')])
+def test_exports_in_utf_16(tmp_path, name, content, encoding):
+    (tmp_path / name).write_bytes(content.encode(encoding))
+    assert load_dataset(tmp_path / name).to_dict("records") == [{"id": 1, "text": "Müll"}]
+
+
+BIG = 1234567890123456789                    # an id of a social network; as a float it ends in …800
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("a.csv", f"id,text\n{BIG},a\n,b\n"), ("a.tsv", f"id\ttext\n{BIG}\ta\n\tb\n"),
+    ("a.jsonl", f'{{"id": {BIG}, "text": "a"}}\n{{"id": null, "text": "b"}}\n'),
+    ("a.jsonl", f'{{"id": {BIG}, "text": "a"}}\n{{"text": "b"}}\n'),
+    ("a.json", f'[{{"id": {BIG}, "text": "a"}}, {{"id": null, "text": "b"}}]'),
+    ("a.json", f'{{"id": [{BIG}, null], "text": ["a", "b"]}}')])
+def test_no_digit_of_a_long_id_is_lost(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    rows = load_dataset(tmp_path / name)
+    assert rows["id"].iloc[0] == BIG and rows["id"].isna().tolist() == [False, True] and rows["text"].tolist() == ["a", "b"]
+    (tmp_path / name).write_text(content.replace(str(BIG), str(BIG) * 2))                 # more than any integer of 64 bits
+    assert int(load_dataset(tmp_path / name)["id"].iloc[0]) == int(str(BIG) * 2)
+
+
+@pytest.mark.parametrize("content", [
+    '[{"id": "00123", "when": "2024-01-05"}, {"id": "00124", "when": "1999"}]',
+    '{"id": ["00123", "00124"], "when": ["2024-01-05", "1999"]}',
+    '{"id": {"0": "00123", "1": "00124"}, "when": {"0": "2024-01-05", "1": "1999"}}',
+    '{"columns": ["id", "when"], "index": [0, 1], "data": [["00123", "2024-01-05"], ["00124", "1999"]]}',
+    '{"id": "00123", "when": "2024-01-05"}\n{"id": "00124", "when": "1999"}\n'])
+def test_texts_in_json_stay_texts(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    assert load_dataset(tmp_path / "a.json").to_dict("list") == {"id": ["00123", "00124"], "when": ["2024-01-05", "1999"]}
+
+
+def test_leading_zeros_of_postal_codes_stay(tmp_path):
+    (tmp_path / "a.csv").write_text("code,code,age,share\n01067,1,30,0.5\n80331,2,,07\n")
+    rows = load_dataset(tmp_path / "a.csv")
+    assert rows["code"].tolist() == ["01067", "80331"] and rows["code.1"].tolist() == [1, 2]
+    assert rows["age"].iloc[0] == 30 and rows["share"].tolist() == ["0.5", "07"]
+
+
 def test_parquet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr(pd, "read_parquet", lambda path: (_ for _ in ()).throw(ImportError("no engine")))
@@ -223,13 +306,18 @@ def test_a_column_split_divides_a_file(tmp_path):
     ("a.csv", b"a,b\n1,2,3\n1,2,3\n", "is not a regular table"),
     ("a.csv", b'a,b\n1,"open\n2,3\n', "is not a regular table .*each quotation mark closed"),
     ("a.csv", "a,b\nMüller,1\n".encode("cp1252"), "is not text in UTF-8 .byte 0xfc.*CSV UTF-8.*encoding='cp1252'"),
-    ("a.csv", "a,b\nx,1\n".encode("utf-16"), "is not text in UTF-8"),
+    ("a.csv", "a;b\nMüller, A;1\n".encode("cp1252"), "read it with pandas.read_csv.*, sep=';', encoding='cp1252'"),
+    ("a.csv", "a,b\nx,1\n".encode("utf-16")[:-1], "is not text in UTF-16.*save it again as 'CSV UTF-8', or as text in UTF-8"),
+    ("a.jsonl", '{"a": "ü"}'.encode("cp1252"), "is not text in UTF-8 .byte 0xfc.*or as text in UTF-8$"),
     ("a.csv.gz", b"a,b\n1,2\n", "cannot be unpacked"),
     ("a.jsonl", b'{"a": 1}\n{"a": 2\n', "line 2 is not JSON"),
     ("a.jsonl", b'{"a": 1}\n[1]\n', "line 2 should be an object like .* not a list"),
     ("a.jsonl", b'{"a": 1}\n' + b"[" * 100_000, "line 2 is not JSON: nested too deeply"),
     ("a.jsonl", b"\n", "is empty: each line should hold an object"),
-    ("a.jsonl", b"\xff\xfe", "is not text in UTF-8"),
+    ("a.jsonl", b"\xff", "is not text in UTF-8"),
+    ("a.json", b"[" * 100_000, "nested too deeply"),
+    ("a.json", b'{"a": 1}\n{"a": 2\n', "line 2 is not JSON"),
+    ("a.json", b'["a", "b"]', "a table is a list of objects"),
     ("a.json", b'{"a": [1, 2', "is damaged or not a .json table"),
     ("a.xlsx", b"PK", "is not a table that load_dataset reads .*From a spreadsheet, save it as 'CSV UTF-8'"),
     ("notes", b"text", "is not a table that load_dataset reads"),
