@@ -161,3 +161,53 @@ def test_the_accuracy_of_the_card(sentiment):
 
 def test_the_accuracy_aimed_at():
     assert scores("sentiment")["sst2_dev_accuracy"] >= 0.88
+
+
+# ---------------------------------------------------------------- what the recipes share
+
+def test_the_guard_stops_a_run_that_would_train_on_a_sentence_kept_for_evaluation():
+    from recipes.common import Guard, Leak
+    kept = "The plot wanders about for two hours and never finds its way back to the harbour ."
+    guard = Guard({"kept": [kept, "Not bad at all.", "Great fun!"]})
+    fine = ["The plot of land behind the harbour was sold for two thousand pounds.", "This was great fun!", "Not bad."]
+    guard.check(fine)
+    for planted in (kept, kept.upper().replace(" .", "!"), f"My review. {kept} So I left before the end of it all.",
+                    "the plot wanders about for two hours and never finds its way home", "great fun",
+                    "wanders about for two hours and never finds its way back"):
+        with pytest.raises(Leak, match="kept"):
+            guard.check([*fine, planted])
+        assert guard.clean([*fine, planted]) == fine
+
+
+def test_a_run_asks_the_guard_before_its_first_step(tmp_path):
+    from argparse import Namespace
+
+    from recipes.common import Guard, Leak, train
+    model = torch.nn.Linear(2, 1)
+    args = Namespace(lr=0.1, warm=1, work=tmp_path)
+    guard = Guard({"dev": ["one two three four five six seven eight"]})
+
+    def loss(batch):
+        return model(batch).square().mean()
+
+    with pytest.raises(Leak):
+        train(model, [torch.ones(3, 2)], loss, args, guard, ["zero one two three four five six seven eight nine"])
+    assert not list(tmp_path.iterdir())
+    before = loss(torch.ones(3, 2)).item()
+    train(model, [torch.ones(3, 2)] * 20, loss, args, guard, ["another text"])
+    assert loss(torch.ones(3, 2)).item() < before
+    with pytest.raises(SystemExit, match="20 steps"):  # a checkpoint of another run is not gone on with
+        train(model, [torch.ones(3, 2)] * 5, loss, args, guard, ["another text"])
+
+
+def test_lora_starts_as_the_layer_it_wraps_and_only_learns_its_own_weights():
+    from recipes.common import new_model, wrap
+    model = new_model(AutoModelForSequenceClassification, num_labels=2).eval()
+    ids = torch.tensor([[2, 100, 200, 300, 3]])
+    with torch.inference_mode():
+        before = model.base_model(ids).last_hidden_state
+        loras = wrap(model, 4, 8, frozen=2)
+        after = model.base_model(ids).last_hidden_state
+    assert torch.allclose(before, after, atol=1e-5) and len(loras) == 4 * 6
+    assert {name.split(".")[-1] for name, p in model.named_parameters() if p.requires_grad} == {"A", "B", "weight", "bias"}
+    assert not model.base_model.tokens.weight.requires_grad

@@ -1,0 +1,166 @@
+"""Make pocket/ner: people, organisations, places and other names in English text, a LoRA adapter over pocket/encoder.
+
+    python -m recipes.ner --data ../shared/data
+    python -m recipes.ner --data ../shared/data --evaluate     (scores and model card only)
+
+First silver labels (links of Wikipedia) and gold labels of the web, Wikipedia and Twitter, then mostly Wikipedia. Sets
+without the class MISC say nothing about it: where they have O, the model may answer O or MISC.
+"""
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from course import BertForTokenClassification, BertTokenizerFast
+from recipes.common import (
+    POCKET,
+    Guard,
+    arguments,
+    batches,
+    bootstrap,
+    conll,
+    evaluation_texts,
+    log,
+    model_inputs,
+    new_model,
+    pad,
+    save_adapter,
+    settings,
+    train,
+    wrap,
+    write_card,
+)
+
+NAME = "ner"
+LABELS = ["O", *(f"{begin}-{kind}" for kind in ("PER", "ORG", "LOC", "MISC") for begin in "BI")]
+ALIASES = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG", "creative-work": "MISC", "product": "MISC"}
+OPEN = LABELS.index("B-MISC") + 100  # the target "O or MISC": nobody has looked for MISC here
+CROSSNER = [f"crossner_{topic}.conll" for topic in ("politics", "science", "music", "literature", "ai")]
+Sentence = tuple[list[str], list[str]]
+
+
+def spans(tags: list[str]) -> set[tuple[int, int, str]]:
+    """Entities as (first word, word after the last, kind). A tag I- that follows another kind begins one too."""
+    out, start = set(), 0
+    for i, tag in enumerate([*tags, "O"]):
+        previous = tags[i - 1] if i else "O"
+        if previous != "O" and (not tag.startswith("I-") or tag[2:] != previous[2:]):
+            out.add((start, i, previous[2:]))
+        if tag != "O" and (previous == "O" or tag[0] == "B" or tag[2:] != previous[2:]):
+            start = i
+    return out
+
+
+def read(path: Path, misc: bool = True) -> list[Sentence]:
+    """Sentences with the tags PER, ORG, LOC, MISC; '?' where O may be MISC. A MISC without any capital letter is O by the
+    rules of Wikigold."""
+    out = []
+    for words, found in conll(path):
+        tags = ["O" if misc else "?"] * len(words)
+        for start, end, kind in spans([tag[:2] + ALIASES.get(tag[2:], tag[2:]) for tag in found]):
+            if kind != "MISC" or any(word != word.lower() for word in words[start:end]):
+                tags[start:end] = [f"{'B' if i == 0 else 'I'}-{kind}" for i in range(end - start)]
+        out.append((words, tags))
+    return out
+
+
+def pieces(tokenizer, rows: list[Sentence], limit: int) -> tuple[list[list[int]], list[list[int]], list[list[int | None]]]:
+    """Ids, a target for each of them (every piece of a word after its first is I-), and the word it comes from."""
+    batch = tokenizer([words for words, _ in rows], is_split_into_words=True, truncation=True, max_length=limit)
+    targets, places = [], []
+    for i, (_, tags) in enumerate(rows):
+        places.append(batch.word_ids(i))
+        target, last = [], None
+        for word in places[-1]:
+            tag = "" if word is None else tags[word] if word != last else tags[word].replace("B-", "I-")
+            target.append(-100 if not tag else OPEN if tag == "?" else LABELS.index(tag))
+            last = word
+        targets.append(target)
+    return batch["input_ids"], targets, places
+
+
+def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy (N, 9), (N,); for OPEN, of the chance of O and MISC together."""
+    chances = logits.float().log_softmax(-1)
+    either = torch.logsumexp(chances[:, [0, LABELS.index("B-MISC"), LABELS.index("I-MISC")]], -1)
+    known = torch.where(targets == OPEN, either, chances.gather(1, (targets % OPEN).clamp(0, 8)[:, None])[:, 0])
+    return -known[targets != -100].mean()
+
+
+def fit(args) -> dict:
+    guard = Guard(evaluation_texts(args.data))
+    folder, counts, rows, plan = args.data / "ner", {}, [], []
+    tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
+
+    def add(name: str, misc: bool = True, most: int = 10**9) -> np.ndarray:
+        clean = guard.clean(read(folder / name, misc), lambda row: [" ".join(row[0])], name)
+        picked = np.random.default_rng(args.seed).permutation(len(clean))[:most]
+        counts[name.split(".")[0]] = len(picked)
+        rows.extend(clean[i] for i in picked)
+        return np.arange(len(rows) - len(picked), len(rows))
+
+    gold, wiki = add("wikigold_train.conll"), np.concatenate([add(name) for name in CROSSNER])
+    web = np.concatenate([add("uner_ewt.conll", False), add("wnut17_train.conll")])
+    silver = np.concatenate([add("wikiann_en_train.txt", False, args.silver), add("sec_filings.conll", False, 300)])
+    ids, targets, _ = pieces(tokenizer, rows, args.length)
+    lengths = np.array([len(row) for row in ids])
+    for epoch, part in enumerate([[silver, web, wiki, gold, gold], [web[::3], wiki, gold, gold, gold]]):
+        part = np.concatenate(part)
+        plan += [part[pick] for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, epoch]))]
+    model = new_model(BertForTokenClassification, num_labels=len(LABELS))
+    loras = wrap(model, args.rank, args.alpha, args.frozen)
+    train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
+                                         pad([targets[i] for i in pick], -100).flatten()),
+          args, guard, (" ".join(words) for words, _ in rows))
+    save_adapter(model, loras, args.keep, args.out, LABELS)
+    return settings(args, steps=len(plan), sentences=counts)
+
+
+def predict(folder: Path, sentences: list[list[str]]) -> list[list[str]]:
+    """A tag for every word: that of its first piece."""
+    tokenizer = BertTokenizerFast.from_pretrained(str(folder))
+    model = BertForTokenClassification.from_pretrained(str(folder)).float().eval()
+    ids, _, places = pieces(tokenizer, [(words, ["O"] * len(words)) for words in sentences], 512)
+    out = [["O"] * len(words) for words in sentences]
+    for pick in batches(np.array([len(row) for row in ids]), 4096, np.random.default_rng(0)):
+        with torch.inference_mode():
+            best = model(**model_inputs([ids[i] for i in pick])).logits.argmax(-1).tolist()
+        for i, row in zip(pick, best, strict=True):
+            for place in range(len(ids[i]) - 1, -1, -1):
+                if places[i][place] is not None:
+                    out[i][places[i][place]] = LABELS[row[place]]
+    return out
+
+
+def f1(found: list[set], truth: list[set]) -> list[float]:
+    """Micro-averaged F1 of whole entities and its standard error over sentences."""
+    counts = np.array([[len(a & b), len(a), len(b)] for a, b in zip(found, truth, strict=True)])
+    return bootstrap(lambda rows: 2 * counts[rows, 0].sum() / max(1, counts[rows, 1:].sum()), len(counts))
+
+
+def score(data: Path, folder: Path) -> dict:
+    """Entity F1 on text that was never trained on; BTC and UNER have no MISC, so answers of that kind are dropped there."""
+    out = {}
+    for name, files in (("wikigold_dev", ["wikigold_dev.conll"]), ("wnut17_dev", ["wnut17_dev.conll"]),
+                        ("btc", [f"btc_{part}.conll" for part in "abefg"])):
+        rows = [row for file in files for row in read(data / "ner" / file)]
+        drop = {"MISC"} if name == "btc" else set()
+        found, truth = ([{s for s in spans(tags) if s[2] not in drop} for tags in some]
+                        for some in (predict(folder, [words for words, _ in rows]), [tags for _, tags in rows]))
+        out[f"{name}_f1"] = f1(found, truth)
+        if name == "wikigold_dev":
+            out |= {f"wikigold_dev_{kind}": f1(*([{s for s in row if s[2] == kind} for row in some] for some in (found, truth)))
+                    for kind in ("PER", "ORG", "LOC", "MISC")}
+    return out
+
+
+def main() -> None:
+    args = arguments(__doc__, NAME, silver=4000)
+    training = None if args.evaluate else fit(args)
+    scores = score(args.data, args.out)
+    log.info("%s", scores)
+    write_card(NAME, args.out, scores, training)
+
+
+if __name__ == "__main__":
+    main()
