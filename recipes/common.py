@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from course.checkpoint import their_names
+
 log = logging.getLogger("recipes")
 HERE = Path(__file__).parent
 POCKET = HERE.parent / "course" / "pocket"
@@ -208,7 +210,7 @@ class LoRA(nn.Module):
 def wrap(model: nn.Module, r: int, alpha: int, frozen: int = 0) -> dict[str, LoRA]:
     """Put a LoRA around every linear layer of the encoder's blocks from number `frozen` on (those below need no backward
     pass, which saves a good part of a step); returns them by their checkpoint names."""
-    hub_name = model.their_names()
+    hub_name = their_names(model)
     model.base_model.requires_grad_(False)
     found = {}
     for name, module in list(model.named_modules()):
