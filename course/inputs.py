@@ -42,6 +42,15 @@ def check_inputs(config: ModelConfig, input_ids: Tensor | None, inputs_embeds: T
                   "tokens call model.resize_token_embeddings(len(tokenizer))")
 
 
+def check_encoded(config: ModelConfig, states: Tensor, rows: int, attention_mask: Tensor | None) -> None:
+    """Raises ValueError for states of an encoder (B, S, D) that a decoder with so many rows cannot look at."""
+    length = states.shape[1] if attention_mask is None else attention_mask.shape[-1]
+    if states.shape[1:] != (length, config.hidden_size) or states.shape[0] not in (1, rows):
+        raise ValueError(f"encoder_outputs have the shape {tuple(states.shape)}, the decoder asks for "
+                         f"{(rows, length, config.hidden_size)}: give it texts, attention_mask and encoder_outputs that "
+                         "belong together, of one model")
+
+
 def check_beside(name: str, value: Any, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> None:
     """Raises TypeError or ValueError for what does not have one number for each token."""
     x = inputs_embeds if input_ids is None else input_ids

@@ -4,8 +4,6 @@ What the files of a checkpoint look like is told in checkpoint.py, what is check
 """
 
 import os
-from copy import copy
-from functools import partial
 from inspect import signature
 from typing import Any, ClassVar, Self
 
@@ -18,7 +16,7 @@ from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.generation_config import GenerationConfig
 from course.inputs import check_beside
-from course.nn import Embedding, LayerCache
+from course.nn import Embedding, Layer
 
 threads.fit()                                       # before the first model computes
 
@@ -125,14 +123,11 @@ class PreTrainedModel(nn.Module):
         self.checkpoint_layers(None)
 
     def checkpoint_layers(self, options: dict[str, Any] | None) -> None:
-        """Every layer of every stack gets another forward, or with None its own again."""
-        for name, module in self.named_modules():
+        for module in self.modules():
             if isinstance(module, PreTrainedModel):
                 module.is_gradient_checkpointing = options is not None
-            for layer in module.children() if name.split(".")[-1] == "layers" else ():
-                vars(layer).pop("forward", None)
-                if options is not None:
-                    layer.forward = partial(twice, layer, options)  # type: ignore[method-assign]
+            elif isinstance(module, Layer):
+                module.checkpointing = options
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.base_model.tokens  # type: ignore[return-value]
@@ -222,18 +217,3 @@ class PreTrainedModel(nn.Module):
         self.config.architectures = [type(self).__name__]
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
         save_weights(self, folder, max_shard_size)
-
-
-def twice(layer: nn.Module, options: dict[str, Any], *inputs: Any, **named: Any) -> Any:
-    """The forward of a layer under gradient checkpointing."""
-    from torch.utils.checkpoint import checkpoint
-
-    def forward(*inputs: Any, **named: Any) -> Any:
-        # a cache is written into: the second time has to find it as the first time did
-        inputs = tuple(copy(x) if isinstance(x, LayerCache) else x for x in inputs)
-        named = {name: copy(x) if isinstance(x, LayerCache) else x for name, x in named.items()}
-        return type(layer).forward(layer, *inputs, **named)
-
-    if not (layer.training and torch.is_grad_enabled()):
-        return type(layer).forward(layer, *inputs, **named)
-    return checkpoint(forward, *inputs, **options, **named)

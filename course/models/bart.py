@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import EncoderDecoder
 from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
-from course.inputs import check_inputs, per_layer
+from course.inputs import check_encoded, check_inputs, per_layer
 from course.modeling import PreTrainedModel
-from course.nn import Embedding, FeedForward, KeyValueCache, LayerCache, MultiHeadAttention, PostNormBlock, additive_mask
+from course.nn import Embedding, FeedForward, KeyValueCache, Layer, LayerCache, MultiHeadAttention, PostNormBlock, make_mask
 from course.outputs import (
     BaseModelOutput,
     Seq2SeqLMOutput,
@@ -108,7 +108,7 @@ class BartEncoder(nn.Module):
         return BaseModelOutput(x, None, states or None, attentions or None)
 
 
-class BartDecoderLayer(nn.Module):
+class BartDecoderLayer(Layer):
     """A post-norm layer with cross-attention between attention and feed-forward."""
 
     def __init__(self, config: BartConfig):
@@ -188,7 +188,7 @@ class BartModel(PreTrainedModel):
         """The encoder alone: its result can be given to the model as encoder_outputs, as often as one likes."""
         check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, D)
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
+        mask = make_mask(attention_mask, x)  # (B, 1, 1, S) or None
         head_masks = per_layer(head_mask, self.config.encoder_layers, self.config.encoder_attention_heads)
         return self.encoder(x, mask, head_masks, output_attentions, output_hidden_states)
 
@@ -218,8 +218,9 @@ class BartModel(PreTrainedModel):
         past = 0 if cache is None else cache.length
         check_inputs(self.config, decoder_input_ids, decoder_inputs_embeds, decoder_attention_mask, past)
         x = self.embed(decoder_input_ids) if decoder_inputs_embeds is None else decoder_inputs_embeds  # (B, T, D)
-        mask, memory_mask = (None if m is None else additive_mask(m, x.dtype)
-                             for m in (decoder_attention_mask, attention_mask))
+        if past == 0:                                 # later the cache has what it needs of them
+            check_encoded(self.config, encoder_outputs.last_hidden_state, x.shape[0], attention_mask)
+        mask, memory_mask = make_mask(decoder_attention_mask, x, past, causal=True), make_mask(attention_mask, x)
         head_masks, cross_head_masks = (
             per_layer(m, self.config.decoder_layers, self.config.decoder_attention_heads)
             for m in (decoder_head_mask, cross_attn_head_mask))

@@ -18,7 +18,7 @@ from course.config import ModelConfig
 from course.heads import MaskedLMHead, classification_loss, cross_entropy, span_loss
 from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
-from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask
+from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, make_mask
 from course.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -90,7 +90,7 @@ class BertModel(PreTrainedModel):
         head_mask (H,) or (layers, H): 0 switches a head off."""
         check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds)  # (B, T, D)
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, T)
+        mask = make_mask(attention_mask, x)  # (B, 1, 1 or T, T) or None
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)

@@ -17,7 +17,7 @@ from course.generation import LanguageModel
 from course.heads import causal_lm_loss, classification_loss, last_token
 from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
-from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, additive_mask, sinusoids
+from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PreNormBlock, make_mask, sinusoids
 from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, SequenceClassifierOutput
 
 EPS = 1e-6                                          # of the norms inside the layers, whatever the config says
@@ -84,7 +84,7 @@ class CTRLModel(PreTrainedModel):
         check_ids("position_ids", position_ids, self.config.n_positions)
         waves = sinusoids(torch.arange(self.config.n_positions, device=x.device), x.shape[2]).to(x.dtype)
         x = self.dropout(x * x.shape[2]**0.5 + waves[position_ids])
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
+        mask = make_mask(attention_mask, x, past, causal=True)  # (B, 1, 1 or T, S) or None
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)

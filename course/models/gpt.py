@@ -18,7 +18,7 @@ from course.heads import causal_lm_loss, classification_loss, last_token
 from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.models import gpt2
-from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PostNormBlock, additive_mask
+from course.nn import Embedding, FeedForward, KeyValueCache, MultiHeadAttention, PostNormBlock, make_mask
 from course.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, SequenceClassifierOutput
 
 
@@ -83,7 +83,7 @@ class OpenAIGPTModel(PreTrainedModel):
         if token_type_ids is not None:
             x = x + self.tokens(token_type_ids)     # a token type is a word of the vocabulary here
         x = self.dropout(x)
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
+        mask = make_mask(attention_mask, x, past, causal=True)  # (B, 1, 1 or T, S) or None
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)

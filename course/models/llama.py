@@ -27,7 +27,7 @@ from course.nn import (
     MultiHeadAttention,
     PreNormBlock,
     RMSNorm,
-    additive_mask,
+    make_mask,
     rotary,
     rotary_frequencies,
 )
@@ -149,7 +149,7 @@ class LlamaModel(PreTrainedModel):
             position_ids = torch.arange(past, past + x.shape[1], device=x.device)[None]  # (1, T)
         frequencies = rotary_frequencies(self.config.head_width, self.config.rope_theta, self.config.rope_scaling)
         rotate = rotary(position_ids, frequencies, x.dtype)
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
+        mask = make_mask(attention_mask, x, past, causal=True)  # (B, 1, 1 or T, S) or None
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)

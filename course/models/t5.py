@@ -18,19 +18,20 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import EncoderDecoder
 from course.heads import ClassificationHead, classification_loss, cross_entropy, end_token, shift_right, span_loss
-from course.inputs import check_inputs, per_layer
+from course.inputs import check_encoded, check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import (
     Embedding,
     FeedForward,
     GatedFeedForward,
     KeyValueCache,
+    Layer,
     LayerCache,
     MultiHeadAttention,
     RMSNorm,
-    additive_mask,
     causal_mask,
     distance_buckets,
+    make_mask,
 )
 from course.outputs import (
     BaseModelOutput,
@@ -78,7 +79,7 @@ class T5Config(ModelConfig):
         return "gelu_new" if self.feed_forward_proj == "gated-gelu" else name
 
 
-class T5Layer(nn.Module):
+class T5Layer(Layer):
     """A pre-norm layer, in the decoder with cross-attention between attention and feed-forward."""
 
     def __init__(self, config: T5Config, decoder: bool):
@@ -178,7 +179,7 @@ class T5Model(PreTrainedModel):
         """The encoder alone: its result can be given to the model as encoder_outputs, as often as one likes."""
         check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, D)
-        mask = None if attention_mask is None else additive_mask(attention_mask, x.dtype)  # (B, 1, 1, S)
+        mask = make_mask(attention_mask, x)  # (B, 1, 1, S) or None
         found = self.encoder(x, mask, per_layer(head_mask, len(self.encoder.layers), self.config.num_heads), output_attentions,
                              output_hidden_states)
         return BaseModelOutput(found.last_hidden_state, None, found.decoder_hidden_states, found.decoder_attentions)
@@ -208,8 +209,9 @@ class T5Model(PreTrainedModel):
         past = 0 if cache is None else cache.length
         check_inputs(self.config, decoder_input_ids, decoder_inputs_embeds, decoder_attention_mask, past)
         x = self.tokens(decoder_input_ids) if decoder_inputs_embeds is None else decoder_inputs_embeds  # (B, T, D)
-        mask, memory_mask = (None if m is None else additive_mask(m, x.dtype)
-                             for m in (decoder_attention_mask, attention_mask))
+        if past == 0:                                 # later the cache has what it needs of them
+            check_encoded(self.config, encoder_outputs.last_hidden_state, x.shape[0], attention_mask)
+        mask, memory_mask = make_mask(decoder_attention_mask, x), make_mask(attention_mask, x)
         outputs = self.decoder(x, mask, per_layer(decoder_head_mask, layers, self.config.num_heads), want_weights, want_states,
                                encoder_outputs.last_hidden_state, memory_mask,
                                per_layer(cross_attn_head_mask, layers, self.config.num_heads), cache)

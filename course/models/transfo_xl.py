@@ -22,7 +22,7 @@ from course.generation import LanguageModel
 from course.heads import check_labels, classification_loss, last_token
 from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
-from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, sinusoids
+from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, hide, sinusoids
 from course.outputs import AdaptiveLMOutput, MemoryHeadOutput, MemoryModelOutput
 
 
@@ -102,7 +102,7 @@ class RelativeAttention(MultiHeadAttention):
         q = q + self.biases["content"][:, None]
         dropout = self.dropout if self.training else 0.0
         if need_weights or head_mask is not None:
-            weights = F.dropout((self.scores(q, k) + bias).softmax(-1), dropout)
+            weights = F.dropout((q @ k.mT * self.scale + bias).softmax(-1), dropout)
             weights = weights if head_mask is None else weights * head_mask[:, None, None]
             mixed = weights @ v                                                           # (B, H, T, d)
         else:
@@ -257,7 +257,7 @@ class TransfoXLModel(PreTrainedModel):
         distances = F.pad(self.dropout(waves), (0, 0, 1, 0))[None]  # (1, 1 + S, D): the first query starts at place T
         back = places[past:, None] - places  # (T, S)
         hidden = (back < 0) | ((back >= config.mem_len) & config.same_length)
-        mask = torch.where(hidden, torch.finfo(x.dtype).min, 0.0).to(x.dtype)
+        mask = hide(hidden, x.dtype)
         want_weights = config.output_attentions if output_attentions is None else output_attentions
         want_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)

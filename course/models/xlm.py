@@ -18,7 +18,7 @@ from course.generation import LanguageModel
 from course.heads import classification_loss, cross_entropy, span_loss
 from course.inputs import check_ids, check_inputs, per_layer
 from course.modeling import PreTrainedModel
-from course.nn import ACTIVATIONS, Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, sinusoids
+from course.nn import ACTIVATIONS, Embedding, FeedForward, MultiHeadAttention, PostNormBlock, make_mask, sinusoids
 from course.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -135,7 +135,7 @@ class XLMModel(PreTrainedModel):
         if token_type_ids is not None:
             x = x + self.tokens(token_type_ids)
         x = self.dropout(self.norm(x)) * keep[..., None]
-        mask = None if self.config.causal else additive_mask(keep, x.dtype)  # (B, 1, 1, T); a causal model sees padding
+        mask = None if self.config.causal else make_mask(keep, x)  # (B, 1, 1, T); a causal model sees padding
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         head_masks = per_layer(head_mask, len(self.layers), self.config.num_attention_heads)

@@ -22,7 +22,7 @@ from course.heads import classification_loss, cross_entropy, span_loss
 from course.inputs import check_inputs, per_layer
 from course.modeling import PreTrainedModel
 from course.models.transfo_xl import RelativeAttention, check_mems
-from course.nn import ACTIVATIONS, Embedding, FeedForward, PostNormBlock, sinusoids
+from course.nn import ACTIVATIONS, Embedding, FeedForward, PostNormBlock, hide, sinusoids
 from course.outputs import MemoryHeadOutput, MemoryModelOutput, MemoryQuestionAnsweringOutput
 
 
@@ -195,8 +195,7 @@ class XLNetModel(PreTrainedModel):
         hidden = ((ahead > 0) | (ahead < -past) & self.config.same_length) & (self.config.attn_type == "uni")
         for mask in given:
             hidden = hidden | F.pad(mask, (past, 0))                                      # (1 or B, T, S)
-        low = torch.finfo(x.dtype).min
-        content, query = (torch.where(h, low, 0.0).to(x.dtype).unsqueeze(-3) for h in (hidden & (ahead != 0), hidden))
+        content, query = (hide(h, x.dtype).unsqueeze(-3) for h in (hidden & (ahead != 0), hidden))
         return content, query
 
     def distances(self, x: Tensor, past: int) -> Tensor:

@@ -8,21 +8,23 @@ The letters used in every shape comment of the package:
     V  vocabulary size                       L  labels of a classifier
 """
 
-from course.nn.attention import MultiHeadAttention, additive_mask, causal_mask
+from course.nn.attention import MultiHeadAttention
 from course.nn.blocks import (
     ACTIVATIONS,
     Embedding,
     FeedForward,
     GatedFeedForward,
+    Layer,
     PostNormBlock,
     PreNormBlock,
     apply_chunking_to_forward,
 )
 from course.nn.cache import KeyValueCache, LayerCache, select_rows
+from course.nn.masks import additive_mask, causal_mask, hide, make_mask
 from course.nn.norms import RMSNorm
 from course.nn.positions import distance_buckets, rotary, rotary_frequencies, sinusoids
 
-__all__ = ["ACTIVATIONS", "Embedding", "FeedForward", "GatedFeedForward", "KeyValueCache", "LayerCache",
+__all__ = ["ACTIVATIONS", "Embedding", "FeedForward", "GatedFeedForward", "KeyValueCache", "Layer", "LayerCache",
            "MultiHeadAttention", "PostNormBlock", "PreNormBlock", "RMSNorm", "additive_mask",
-           "apply_chunking_to_forward", "causal_mask", "distance_buckets", "rotary", "rotary_frequencies", "select_rows",
-           "sinusoids"]
+           "apply_chunking_to_forward", "causal_mask", "distance_buckets", "hide", "make_mask", "rotary",
+           "rotary_frequencies", "select_rows", "sinusoids"]

@@ -1,7 +1,9 @@
 """The layer around attention: feed-forward network, residual connections, normalisation."""
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +101,27 @@ class GatedFeedForward(FeedForward):
         return self.activation(self.gate(x)) * self.up(x)
 
 
-class PostNormBlock(nn.Module):
+class Layer(nn.Module):
+    """One of a stack of layers. checkpointing: options of torch.utils.checkpoint.checkpoint, with which it keeps only its
+    input in training, and is computed a second time for its gradients; None: it keeps all that they need."""
+
+    checkpointing: dict[str, Any] | None = None
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        if self.checkpointing is None or not (self.training and torch.is_grad_enabled()):
+            return super().__call__(*inputs, **named)
+        from torch.utils.checkpoint import checkpoint
+
+        def forward(*inputs: Any, **named: Any) -> Any:
+            # a cache is written into: the second time has to find it as the first time did
+            inputs = tuple(copy(x) if isinstance(x, LayerCache) else x for x in inputs)
+            named = {name: copy(x) if isinstance(x, LayerCache) else x for name, x in named.items()}
+            return nn.Module.__call__(self, *inputs, **named)
+
+        return checkpoint(forward, *inputs, **self.checkpointing, **named)
+
+
+class PostNormBlock(Layer):
     """Attention, then feed-forward; each adds to its input and is normalised afterwards ("post-norm")."""
 
     def __init__(self, attention: MultiHeadAttention, feed_forward: FeedForward, width: int, eps: float,
@@ -120,7 +142,7 @@ class PostNormBlock(nn.Module):
         return self.norm(x + apply_chunking_to_forward(self.feed_forward, self.chunk_size, 1, x)), weights
 
 
-class PreNormBlock(nn.Module):
+class PreNormBlock(Layer):
     """Attention, then feed-forward; each reads a normalised copy and adds to the original ("pre-norm", which keeps deep
     networks stable; Radford et al. 2019, section 2.3)."""
 

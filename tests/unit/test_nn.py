@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from course import apply_chunking_to_forward
-from course.nn import ACTIVATIONS, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask
+from course.nn import ACTIVATIONS, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, hide, make_mask
 
 B, T, D, H = 3, 7, 24, 4
 
@@ -163,3 +163,33 @@ def test_feed_forward_and_block_are_what_they_say():
                                              ("tanh", 0.7615942)])
 def test_activations(name, value):
     assert ACTIVATIONS[name](torch.tensor(1.0)).item() == pytest.approx(value, abs=1e-6)
+
+
+# -- masks ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mask_is_made_once_a_pass_and_left_out_where_it_hides_nothing(monkeypatch):
+    x, ones = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.long)
+    assert make_mask(None, x) is None and make_mask(ones, x) is None and make_mask(ones, x, causal=True) is None
+    assert make_mask(None, x[:, :1], past=4, causal=True) is None, "one new token may look at everything"
+    assert make_mask(None, x, past=2, causal=True).shape == (1, 1, 5, 7)
+    padded = ones.index_fill(1, torch.tensor([0]), 0)
+    complete = make_mask(padded, x, causal=True)
+    assert complete.shape == (2, 1, 5, 5)
+    assert (complete[0, 0] == 0).long().tolist() == [[0] * 5, *([0] + [1] * i + [0] * (4 - i) for i in range(1, 5))]
+    made = MultiHeadAttention(8, 2, causal=True)
+    torch.testing.assert_close(made(x, complete)[0], made(x, additive_mask(padded, x.dtype))[0])
+    monkeypatch.setattr("course.nn.attention.causal_mask", None)
+    made(x, complete)                                 # a complete mask is taken as it is
+
+
+def test_masks_of_ones_stay_in_a_recorded_computation(batch):
+    model = tiny.model()
+    ones, zeros = torch.ones_like(batch["input_ids"]), batch["attention_mask"]
+    traced = torch.jit.trace(lambda ids, mask: model(ids, mask, return_dict=False)[0], (batch["input_ids"], ones))
+    torch.testing.assert_close(traced(batch["input_ids"], zeros), model(batch["input_ids"], zeros).logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_hiding_in_every_precision(dtype):
+    assert hide(torch.tensor([[True, False]]), dtype).tolist() == [[torch.finfo(dtype).min, 0.0]]
