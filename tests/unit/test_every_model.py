@@ -4,6 +4,7 @@ exported, and explains inputs that do not fit."""
 import copy
 import inspect
 import re
+import warnings
 
 import pytest
 import torch
@@ -287,3 +288,14 @@ def test_checkpoints_that_do_not_fit(kind, tmp_path):
         save_file(changed, file)
         with pytest.raises(ValueError, match=message):
             type(model).from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SIZES if kind not in ("reformer", "transfo-xl")])
+def test_a_recorded_computation_gives_the_same_numbers(kind):
+    """torch.jit.trace. Reformer's layers are a function with gradients of its own, which cannot be recorded."""
+    model, batch = make(kind), inputs(kind)
+    model.config.return_dict = model.config.use_cache = model.config.use_mems_eval = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")               # of torch, about traces in general
+        traced = torch.jit.trace(model, example_kwarg_inputs=dict(batch), strict=False)
+    torch.testing.assert_close(traced(**batch)[0], model(**batch)[0])
