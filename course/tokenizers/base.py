@@ -9,6 +9,7 @@ knows its texts, is in encoding.py.
 """
 
 import difflib
+import inspect
 import logging
 import os
 from collections.abc import Sequence
@@ -18,18 +19,19 @@ from tokenizers import AddedToken, Tokenizer
 
 from course import hub
 from course.tokenizers import chat, framing, rust
-from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, to_tensor
+from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, plain, to_tensor, whole
 from course.tokenizers.framing import NO_LIMIT
 from course.tokenizers.special import ROLES, Vocabulary, as_token
 
 log = logging.getLogger(__name__)
+FROM_FILES = ("vocab", "merges", "pieces", "charsmap", "self", "use_fast", "tokenizer_class", "processor_class", "auto_map")
 
 
 class PreTrainedTokenizer(Vocabulary):
     """Base class of all tokenizers. A subclass says how a text is cut and how special tokens frame it."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
-    model_input_names: tuple[str, ...] = ("input_ids", "token_type_ids", "attention_mask")
+    model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask")
     single = "A:0"                                  # template: special tokens, mostly by role, and the texts, with types
     pair = "A:0 B:0"
     pad_token_type_id = 0
@@ -44,7 +46,8 @@ class PreTrainedTokenizer(Vocabulary):
                  chat_template: str | dict[str, str] | list[dict[str, str]] | None = None, **kwargs: Any):
         super().__init__(vocab, added_tokens_decoder)
         self._words: dict[str, list] = {}
-        if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or model_max_length < 1):
+        model_max_length = plain(model_max_length)
+        if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or not model_max_length >= 1):
             raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
         self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
         for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
@@ -60,9 +63,9 @@ class PreTrainedTokenizer(Vocabulary):
             if (token := kwargs.pop(role, None)) is not None:
                 setattr(self, role, token)
         if additional_special_tokens:
-            self.add_special_tokens({"additional_special_tokens": list(additional_special_tokens)})
-        if isinstance(names := kwargs.get("model_input_names"), (list, tuple)):
-            self.model_input_names = tuple(names)    # some checkpoints say so, for models without token types
+            self.additional_special_tokens = additional_special_tokens  # type: ignore[assignment]
+        # some checkpoints name them, for models without token types
+        self.model_input_names = list(kwargs.pop("model_input_names", None) or self.model_input_names)
         self.init_kwargs = kwargs                    # what tokenizer_config.json says besides: kept for saving
 
     # -- how a text is cut: the subclass ---------------------------------------------------------------------------------
@@ -148,7 +151,8 @@ class PreTrainedTokenizer(Vocabulary):
         return_input_ids = old.pop("return_input_ids", True)
         if old:
             name = next(iter(old))
-            close = difflib.get_close_matches(name, type(self).__call__.__code__.co_varnames[:22], n=2)
+            known = [*inspect.signature(PreTrainedTokenizer.__call__).parameters][1:-1]
+            close = difflib.get_close_matches(name, known, n=2)
             raise TypeError(f"a tokenizer has no option {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
         firsts, seconds, batched = self._texts(text, text_pair, is_split_into_words)
         split_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
@@ -158,11 +162,11 @@ class PreTrainedTokenizer(Vocabulary):
         if return_overflowing_tokens and strategy is None:
             raise ValueError("return_overflowing_tokens=True needs truncation=True and max_length=…")
         rows = []
+        step = whole("stride", stride, 0) if return_overflowing_tokens else None
         template = self._template(second is not None, add_special_tokens)
         for number, a in enumerate(first):
             b = None if second is None else second[number]
-            rows += framing.windows(a, b, template, strategy, limit, stride if return_overflowing_tokens else None,
-                                    self.truncation_side, number)
+            rows += framing.windows(a, b, template, strategy, limit, step, self.truncation_side, number)
         if strategy is None and verbose:
             longest = max((len(row.ids) for row in rows), default=0)
             if longest > self.model_max_length:
@@ -174,7 +178,8 @@ class PreTrainedTokenizer(Vocabulary):
         columns = [name for name, asked in wanted if asked or (asked is None and name in names)]
         columns += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
         lengths = [len(row.ids) for row in rows]
-        width = framing.padded_width(lengths, padding, limit, pad_to_multiple_of, self.pad_token is not None, verbose)
+        width = framing.padded_width(lengths, padding, limit, pad_to_multiple_of, self.pad_token is not None, verbose,
+                                       strategy is not None)
         data = framing.columns(rows, columns, width, padding_side or self.padding_side, return_tensors,
                                self.pad_token_id or 0, self.pad_token_type_id)
         if return_length:
@@ -220,7 +225,7 @@ class PreTrainedTokenizer(Vocabulary):
             raise ValueError("return_dict=True needs tokenize=True: a text alone has no ids and no mask")
         template = self.get_chat_template(chat_template, tools)
         chats, several = chat.check_messages(conversation, template)
-        for special in self.all_special_tokens:
+        for special in self.convert_ids_to_tokens(sorted(self._unseen())):
             if any(special in str(message.get("content")) for one in chats for message in one):
                 log.warning("a message holds %r, which the model reads as a mark of the chat itself. Remove it from text "
                             "that you did not write", special)
@@ -314,7 +319,7 @@ class PreTrainedTokenizer(Vocabulary):
         lengths = [len(ids) for ids in data["input_ids"]]
         if return_attention_mask or (return_attention_mask is None and "attention_mask" in self.model_input_names):
             data.setdefault("attention_mask", [[1] * n for n in lengths])
-        width = framing.padded_width(lengths, padding, self.model_max_length if max_length is None else max_length,
+        width = framing.padded_width(lengths, padding, self.model_max_length if max_length is None else plain(max_length),
                                      pad_to_multiple_of, self.pad_token is not None, verbose)
         fill = {"input_ids": self.pad_token_id, "token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1,
                 "labels": -100, "offset_mapping": (0, 0)}
@@ -357,11 +362,11 @@ class PreTrainedTokenizer(Vocabulary):
     def decode(self, token_ids: Any, skip_special_tokens: bool = False,
                clean_up_tokenization_spaces: bool | None = None) -> Any:
         """Ids -> text; a list of lists -> a list of texts."""
-        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
-        if isinstance(ids, (list, tuple)) and ids and isinstance(ids[0], (list, tuple)) or hasattr(ids, "dim"):
+        ids = plain(token_ids)
+        if isinstance(ids, list) and ids and isinstance(ids[0], list):
             return [self.decode(one, skip_special_tokens, clean_up_tokenization_spaces) for one in ids]
         tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else list(ids), skip_special_tokens)
-        text = self.convert_tokens_to_string(tokens)
+        text = self.convert_tokens_to_string([token for token in tokens if token is not None])
         clean = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         return clean_up(text) if clean else text
 
@@ -380,8 +385,8 @@ class PreTrainedTokenizer(Vocabulary):
         options, overrides = hub.split_options(kwargs)
         settings = read_settings(name, **options)
         files = cls.read_files(name, **options)
-        settings["added_tokens_decoder"] = files.pop("added_tokens_decoder", {}) | settings["added_tokens_decoder"]
-        return cls(**(files | settings | {"name_or_path": str(name)} | overrides))
+        files["added_tokens_decoder"] = files.get("added_tokens_decoder", {}) | settings["added_tokens_decoder"]
+        return cls(**(settings | files | {"name_or_path": str(name)} | overrides))
 
     @classmethod
     def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
@@ -399,13 +404,18 @@ class PreTrainedTokenizer(Vocabulary):
         decoder = {str(i): {"content": t, "lstrip": a.lstrip, "normalized": a.normalized, "rstrip": a.rstrip,
                             "single_word": a.single_word, "special": a.special}
                    for t, a in self.added.items() for i in (self.added_ids[t],)}
-        settings = self.init_kwargs | self.special_tokens_map | {
+        changed = {key: vars(self)[key] for key in self.init_kwargs if key in vars(self)}
+        if self.model_input_names != list(type(self).model_input_names):
+            changed["model_input_names"] = self.model_input_names
+        settings = self.init_kwargs | changed | self.special_tokens_map | {
             "added_tokens_decoder": decoder, "model_max_length": self.model_max_length,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces, "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side, "split_special_tokens": self.split_special_tokens,
             "tokenizer_class": self.saved_as or type(self).__name__.removesuffix("Fast")}
         if self.chat_template is not None:
             settings["chat_template"] = self.chat_template if isinstance(self.chat_template, str) else [
                 {"name": name, "template": template} for name, template in self.chat_template.items()]
+        settings = {key: plain(value) for key, value in settings.items()}
         (folder / "chat_template.jinja").unlink(missing_ok=True)      # of an older checkpoint; it would count more
         for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
             hub.write_json(folder / file, content)
@@ -428,9 +438,8 @@ def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
             settings |= hub.read_json(path)
     if path := hub.find_file(name, "chat_template.jinja", required=False, **options):
         settings["chat_template"] = path.read_text(encoding="utf-8")
-    for key in ("tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "use_fast", "processor_class",
-                "vocab_file", "vocab", "self"):
-        settings.pop(key, None)
+    # what is cut and where from is said by the checkpoint's own files: no setting may name another one
+    settings = {key: value for key, value in settings.items() if key not in FROM_FILES and not key.endswith("_file")}
     if "max_len" in settings:                         # files of 2019
         settings.setdefault("model_max_length", settings.pop("max_len"))
     found, added = settings.get("added_tokens_decoder") or {}, {}

@@ -15,7 +15,7 @@ A letter that the vocabulary does not have is <unk>; the rest of its word stays 
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.encoding import Span
 from course.tokenizers.rust import RustEngine
 from course.tokenizers.wordpiece import BertTokenizer, Cleaner
-from course.tokenizers.words import moses, placed_words
+from course.tokenizers.words import moses, placed_words, read_lines
 
 Pair = tuple[str, str]
 WORD = re.compile(r"[\S\x1c-\x1f]+\n?")                # CTRL's words; four separators of old data files are no blanks to it
@@ -136,7 +136,7 @@ class BPETokenizer(PreTrainedTokenizer):
 class OpenAIGPTTokenizer(BPETokenizer):
     """Cleans and cuts a text into words as uncased BERT does, then BPE; no special tokens around it."""
 
-    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
     cleaner = Cleaner(lower=True, strip_accents=True, chinese=True)
 
     words_of = BertTokenizer.words_of
@@ -258,7 +258,7 @@ def read_merges(path: Path) -> list[Pair]:
     """merges.txt: one pair per line, the earliest learned first; XLM's has behind it how often the pair was met. ValueError
     names the line that is wrong."""
     merges: list[Pair] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")):
+    for number, line in enumerate(read_lines(path)):
         if not line.strip() or (number == 0 and line.startswith("#version")):
             continue
         match line.rstrip("\r").split(" "):

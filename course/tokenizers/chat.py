@@ -64,6 +64,8 @@ def compiled(template: str) -> "Template":
         return environment.from_string(template)
     except TemplateSyntaxError as error:
         raise ValueError(f"the chat template is no valid Jinja (line {error.lineno}: {error.message})") from None
+    except Exception as error:                        # Jinja computes what is constant at once
+        raise ValueError(f"the chat template cannot be read ({type(error).__name__}: {error})") from None
 
 
 def render(template: str, messages: list[dict[str, Any]], go_on: bool = False, **values: Any) -> str:
@@ -71,16 +73,16 @@ def render(template: str, messages: list[dict[str, Any]], go_on: bool = False, *
 
     Raises ValueError when the template refuses the messages.
     """
-    from jinja2 import TemplateError
     if go_on:
         if not isinstance(messages[-1].get("content"), str):
             raise ValueError("continue_final_message=True needs a last message whose content is a text")
         messages = [*messages[:-1], messages[-1] | {"content": f"{messages[-1]['content']}{HERE} "}]
     try:
         text = compiled(template).render(messages=messages, **values)
-    except (TemplateError, TypeError) as error:
+    except Exception as error:                        # a template is a program: anything may go wrong in it
         roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(f"the chat template of this tokenizer does not take these messages (roles: {roles}): {error}. "
+        raise ValueError(f"the chat template of this tokenizer does not take these messages (roles: {roles}): "
+                         f"{error or type(error).__name__}. "
                          "Print tokenizer.chat_template to see what it expects") from None
     if go_on:
         text, found, rest = text.rpartition(HERE)

@@ -8,6 +8,7 @@ special tokens (post_processor) and put together again (decoder), so that one cl
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from course.tokenizers.special import as_token
 class DescribedTokenizer(BPETokenizer):
     """What byte-level BPE and BPE on sentences share: the parts of a tokenizer.json besides vocabulary and merges."""
 
-    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
     special: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *files: Any, normalizer: dict[str, Any] | None = None, pre_tokenizer: dict[str, Any] | None = None,

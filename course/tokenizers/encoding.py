@@ -11,6 +11,21 @@ import numpy as np
 Span = tuple[int, int, int | None]                  # start and end in the text, number of the word
 
 
+def plain(value: Any) -> Any:
+    """Tensors, arrays and their numbers, alone or in lists -> Python's own numbers and lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A setting that must be a whole number, also one of numpy or a tensor; ValueError otherwise."""
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return number
+
+
 class Pieces:
     """A text cut into pieces: their ids now, their spans (start, end, word) only when somebody asks."""
 
@@ -22,9 +37,10 @@ class Pieces:
 
     @property
     def spans(self) -> list[Span]:
-        if callable(self._spans):
-            self._spans = self._spans()
-        return self._spans
+        spans = self._spans                         # another thread may ask at the same time
+        if callable(spans):
+            spans = self._spans = spans()
+        return spans
 
 
 class Row:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from course.tokenizers.encoding import Pieces, Row
+from course.tokenizers.encoding import Pieces, Row, whole
 
 log = logging.getLogger(__name__)
 NO_LIMIT = int(1e30)                                # model_max_length when nobody said how much the model reads
@@ -19,8 +19,7 @@ def truncation_of(truncation: bool | str | None, max_length: int | None, padding
                   verbose: bool) -> tuple[str | None, int]:
     """(strategy or None, limit); reads: how many tokens the model takes. A max_length without truncation and padding means
     truncation, as it always did."""
-    if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
-        raise ValueError(f"max_length must be a whole number of at least 1, got {max_length!r}")
+    max_length = None if max_length is None else whole("max_length", max_length)
     if truncation is None:
         truncation = max_length is not None and padding is False
         if truncation and verbose:
@@ -90,8 +89,8 @@ def both_cut(a: Pieces, b: Pieces, template: Template, room: int, side: str, sou
 
 
 def padded_width(lengths: list[int], padding: bool | str, limit: int, multiple: int | None, has_pad: bool,
-                 verbose: bool = True) -> int | None:
-    """The length to which shorter rows are padded; None when nothing is padded."""
+                 verbose: bool = True, cut: bool = False) -> int | None:
+    """The length to which shorter rows are padded; None when nothing is padded. cut: no row may be longer than the limit."""
     strategy = {True: "longest", False: None, "do_not_pad": None}.get(padding, padding)
     if strategy not in (None, "longest", "max_length"):
         raise ValueError(f"padding must be True, False, 'longest' or 'max_length', got {padding!r}")
@@ -100,6 +99,7 @@ def padded_width(lengths: list[int], padding: bool | str, limit: int, multiple: 
     if not has_pad:
         raise ValueError("this tokenizer has no padding token, so texts of different length cannot share a batch. "
                          "Set one: tokenizer.pad_token = tokenizer.eos_token")
+    multiple = None if multiple is None else whole("pad_to_multiple_of", multiple)
     width = max(lengths, default=0)
     if strategy == "max_length":
         width = limit
@@ -108,6 +108,9 @@ def padded_width(lengths: list[int], padding: bool | str, limit: int, multiple: 
                 log.warning("nothing is padded: this tokenizer does not know the maximum length of its model; "
                             "pass max_length=…")
             return None
+    if multiple and cut and limit % multiple:
+        raise ValueError(f"max_length={limit} is no multiple of pad_to_multiple_of={multiple}: rows cut to {limit} tokens "
+                         f"would grow beyond that again. Choose max_length={limit - limit % multiple or multiple}")
     return width + -width % multiple if multiple else width
 
 

@@ -4,6 +4,7 @@ Only the cutting is done in Rust; framing, truncation and padding stay in framin
 tokenizer says with its method `rust` how its engine is built.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,9 @@ def build(source: Any, split_special: bool, with_template: bool = False) -> Toke
     engine = source.rust(alone=with_template)
     if engine is None:
         raise TypeError(f"there is no Rust engine for {type(source).__name__}: use use_fast=False")
-    for text, token in sorted(source.added.items(), key=lambda item: source.added_ids[item[0]]):
-        (engine.add_special_tokens if token.special else engine.add_tokens)([token])
+    for special, tokens in itertools.groupby(source.added_tokens_decoder.values(), key=lambda token: token.special):
+        (engine.add_special_tokens if special else engine.add_tokens)(list(tokens))
+    for text in source.added:
         if engine.token_to_id(text) != source.added_ids[text]:
             raise ValueError(f"the added token {text!r} should have the id {source.added_ids[text]}, but the vocabulary's next "
                              f"free id is {engine.token_to_id(text)}: ids must follow each other without gaps")

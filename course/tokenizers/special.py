@@ -13,6 +13,9 @@ from typing import Any
 
 from tokenizers import AddedToken
 
+from course.tokenizers.encoding import plain
+
+BLANKS = re.compile(r"\s*")
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -24,6 +27,7 @@ class Vocabulary:
         self.added: dict[str, AddedToken] = {}       # tokens that are found in a text before it is cut
         self.added_ids: dict[str, int] = {}
         self._id_to_token = {number: token for token, number in vocab.items()}
+        self._next = max(self._id_to_token, default=-1) + 1
         self._special: dict[str, str | None] = dict.fromkeys(ROLES)
         self.additional_special_tokens: list[str] = []
         for number, token in sorted((added_tokens_decoder or {}).items()):
@@ -51,16 +55,22 @@ class Vocabulary:
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        """An id or several -> token or tokens; None for an id above all others: some models have more rows than tokens."""
+        ids = plain(ids)
         if isinstance(ids, int):
             return self._token(ids)
-        special = set(self.all_special_ids) if skip_special_tokens else ()
+        special = self._unseen() if skip_special_tokens else ()
         return [self._token(i) for i in ids if i not in special]
 
-    def _token(self, number: int) -> str:
-        if number not in self._id_to_token:
-            raise IndexError(f"{number} is no id of this tokenizer: it has the ids 0 to {len(self) - 1}")
-        return self._id_to_token[number]
+    def _token(self, number: int) -> str | None:
+        if not isinstance(number, int) or number < 0:
+            raise IndexError(f"{number!r} is no id of this tokenizer: it has the ids 0 to {len(self) - 1}" + (
+                ". Labels mark with it what does not count: leave those places out" if number == -100 else ""))
+        return self._id_to_token.get(number)
+
+    def _unseen(self) -> set[int]:
+        """The ids that skip_special_tokens leaves out: tokens with a role, and those that were added as special."""
+        return {*self.all_special_ids, *(self.added_ids[text] for text, token in self.added.items() if token.special)}
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -70,6 +80,19 @@ class Vocabulary:
     @property
     def all_special_ids(self) -> list[int]:
         return self.convert_tokens_to_ids(self.all_special_tokens)
+
+    @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        return self.convert_tokens_to_ids(self.additional_special_tokens)
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """The added tokens by id, with how each is found in a text."""
+        return {number: self.added[text] for text, number in sorted(self.added_ids.items(), key=lambda item: item[1])}
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        return dict(sorted(self.added_ids.items(), key=lambda item: item[1]))
 
     @property
     def special_tokens_map(self) -> dict[str, Any]:
@@ -85,21 +108,21 @@ class Vocabulary:
         for token in many:
             if not isinstance(token, (str, AddedToken)) or not str(getattr(token, "content", token)):
                 raise TypeError(f"add_tokens takes words, got {token!r}")
-            added = token if isinstance(token, AddedToken) else AddedToken(token, special=special_tokens,
-                                                                           normalized=not special_tokens)
+            added = token if isinstance(token, AddedToken) else self.added.get(token) or AddedToken(
+                token, special=special_tokens, normalized=not special_tokens)
             if special_tokens:
                 added.special = True
             self._remember(added)
         return len(self) - before
 
-    def add_special_tokens(self, special_tokens_dict: dict[str, Any]) -> int:
-        """{"sep_token": "<sep>", "additional_special_tokens": ["<speaker>"]}; returns how many were new."""
+    def add_special_tokens(self, special_tokens_dict: dict[str, Any], replace_additional_special_tokens: bool = True) -> int:
+        """{"sep_token": "<sep>", "additional_special_tokens": ["<speaker>"]}; returns how many were new. The list of
+        additional ones takes the place of the former list, or with replace_additional_special_tokens=False goes behind it."""
         before = len(self)
         for role, value in special_tokens_dict.items():
             if role == "additional_special_tokens":
-                self.add_tokens(value, special_tokens=True)
-                self.additional_special_tokens += [t for t in (str(getattr(v, "content", v)) for v in value)
-                                                   if t not in self.additional_special_tokens]
+                former = [] if replace_additional_special_tokens else self.additional_special_tokens
+                self.additional_special_tokens = [*former, *listed(value)]  # type: ignore[list-item]
             elif role in ROLES:
                 setattr(self, role, value)
             else:
@@ -111,7 +134,8 @@ class Vocabulary:
         if number is None:
             number = self.added_ids.get(text, self.vocab.get(text))
         if number is None:
-            number = max(self._id_to_token, default=-1) + 1
+            number = self._next
+        self._next = max(self._next, number + 1)
         self.added[text], self.added_ids[text] = token, number
         self._id_to_token[number] = text
         self._changed()
@@ -129,14 +153,16 @@ class Vocabulary:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ROLES:
-            self._special[name] = None if value is None else str(getattr(value, "content", value))
             if value is not None:
-                added = value if isinstance(value, AddedToken) else \
-                    self.added.get(value) or AddedToken(value, special=True, normalized=False)
-                added.special = True
-                self._remember(added)
+                self.add_tokens(value, special_tokens=True)
+            self._special[name] = None if value is None else str(getattr(value, "content", value))
+            self._changed()
         elif name.removesuffix("_id") in ROLES:
-            setattr(self, name.removesuffix("_id"), self.convert_ids_to_tokens(value))
+            setattr(self, name.removesuffix("_id"), None if value is None else self.convert_ids_to_tokens(value))
+        elif name == "additional_special_tokens":
+            self.add_tokens(listed(value), special_tokens=True)
+            texts = (str(getattr(token, "content", token)) for token in listed(value))
+            object.__setattr__(self, name, list(dict.fromkeys(texts)))
         else:
             object.__setattr__(self, name, value)
 
@@ -148,12 +174,17 @@ class Vocabulary:
             cut: list[tuple[str, str | None]] = []
             for part, token in parts:
                 looks, place, start = part, list(range(len(part))), 0
-                if folded:
+                if folded and token is None:
                     faces = [self.fold(char) for char in part]
                     looks, place = "".join(faces), [i for i, face in enumerate(faces) for _ in face]    # where each stood
                 for match in pattern.finditer(looks) if token is None else ():
+                    found = self.added[tokens[match.lastindex - 1]]
                     first, end = place[match.start()], place[match.end() - 1] + 1
-                    cut += [(part[start:first], None), (part[first:end], tokens[match.lastindex - 1])]
+                    if found.lstrip:                      # the blanks around belong to it
+                        first = start + len(part[start:first].rstrip())
+                    if found.rstrip:
+                        end = BLANKS.match(part, end).end()  # type: ignore[union-attr]
+                    cut += [(part[start:first], None), (part[first:end], found.content)]
                     start = end
                 cut.append((part[start:], token))
             parts = [(part, token) for part, token in cut if part]
@@ -162,8 +193,9 @@ class Vocabulary:
     def _patterns(self, split_special: bool) -> list[tuple[re.Pattern, list[str], bool]]:
         """[(pattern that finds added tokens, the token of each of its groups, whether it wants folded text)]; special
         tokens are found only when the text may hold them."""
-        if split_special not in self._found:
-            self._found[split_special] = []
+        cache = self._found
+        if split_special not in cache:
+            patterns = []                             # another thread may look while this one still works
             for folded in (False, True):
                 wanted: dict[str, AddedToken] = {}
                 for token in self.added.values():
@@ -174,18 +206,25 @@ class Vocabulary:
                 groups = []
                 for text, token in longest_first:
                     part = f"({re.escape(text)})"
-                    part = rf"(?<!\w){part}(?!\w)" if token.single_word else part
-                    groups.append((r"\s*" if token.lstrip else "") + part + (r"\s*" if token.rstrip else ""))
+                    groups.append(rf"(?<!\w){part}(?!\w)" if token.single_word else part)
                 if groups:
                     # with many tokens (T5 has 103) one look at the next character rules nearly every place out
-                    firsts = "".join({re.escape(text[0]) for text in wanted} | {r"\s" for t in wanted.values() if t.lstrip})
+                    firsts = "".join({re.escape(text[0]) for text in wanted})
                     pattern = re.compile(f"(?=[{firsts}])(?:{'|'.join(groups)})")
-                    self._found[split_special].append((pattern, [token.content for _, token in longest_first], folded))
-        return self._found[split_special]
+                    patterns.append((pattern, [token.content for _, token in longest_first], folded))
+            cache[split_special] = patterns
+        return cache[split_special]
 
     def fold(self, char: str) -> str:
         """How a character looks where a `normalized` added token is sought."""
         return char
+
+
+def listed(tokens: Any) -> list[str | AddedToken]:
+    """A list of additional special tokens. TypeError for one text, whose letters would be taken for tokens."""
+    if isinstance(tokens, (str, AddedToken)) or not isinstance(tokens, Iterable):
+        raise TypeError(f"additional_special_tokens takes a list of tokens, got {tokens!r}: put it into brackets, [{tokens!r}]")
+    return list(tokens)
 
 
 def as_token(token: str | dict[str, Any]) -> AddedToken | str:

@@ -37,6 +37,7 @@ from tqdm.auto import tqdm
 from course.tokenizers.base import clean_unicode
 from course.tokenizers.bpe import OpenAIGPTTokenizer, Pair
 from course.tokenizers.byte_bpe import BYTES, ByteBPETokenizer, GPT2Tokenizer
+from course.tokenizers.encoding import whole
 from course.tokenizers.special import ROLES
 from course.tokenizers.unigram import CONTROL, NORMAL, UNKNOWN, T5Tokenizer, UnigramTokenizer
 from course.tokenizers.wordpiece import BertTokenizer
@@ -134,7 +135,7 @@ def count_words(texts: Iterable[str], tokenizer: Any, limit_alphabet: int | None
         raise TypeError("texts must be a list of texts, a column of a table or anything else that gives one text after the "
                         f"other, got {type(texts).__name__}" + (": put it into a list" if isinstance(texts, str) else ""))
     if limit_alphabet is not None:
-        check_whole("limit_alphabet", limit_alphabet)
+        whole("limit_alphabet", limit_alphabet)
     seen: Counter[str] = Counter()
     for number, text in enumerate(tqdm(texts, desc="counting words", unit="text", delay=2, leave=False)):
         if not isinstance(text, str):
@@ -176,13 +177,8 @@ def numbered(pieces: Iterable[str]) -> dict[str, int]:
     return {piece: number for number, piece in enumerate(pieces)}
 
 
-def check_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
 def check_room(vocab_size: int, start: list[str]) -> None:
-    check_whole("vocab_size", vocab_size)
+    vocab_size = whole("vocab_size", vocab_size)
     if vocab_size < len(start):
         raise ValueError(f"vocab_size={vocab_size} is too small: special tokens and letters alone are {len(start)}. Choose "
                          "more, or let limit_alphabet=… leave out rare letters")
@@ -205,7 +201,7 @@ def learn_merges(words: Words, start: list[str], vocab_size: int, min_frequency:
                  end: str = "") -> tuple[dict[str, int], list[Pair]]:
     """The vocabulary, which begins with `start`, and the merges in the order in which they were learnt."""
     check_room(vocab_size, start)
-    check_whole("min_frequency", min_frequency)
+    whole("min_frequency", min_frequency)
     learn = merges_in_rust if use_fast else merges_in_python
     vocab, merges = learn(words, numbered(start), vocab_size, min_frequency, inner, end)
     warn_if_few(len(vocab), vocab_size)

@@ -216,7 +216,7 @@ class UnigramTokenizer(PreTrainedTokenizer):
 class T5Tokenizer(UnigramTokenizer):
     """text </s>, or first </s> second </s>. <extra_id_0>, <extra_id_1> … stand for words left out."""
 
-    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
     special: ClassVar[dict[str, Any]] = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     single, pair = "A:0 eos:0", "A:0 eos:0 B:0 eos:0"
 

@@ -14,6 +14,7 @@ A word with a part that no piece covers is [UNK] as a whole, and so is one of mo
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from course import hub
 from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.encoding import Span
 from course.tokenizers.rust import RustEngine
+from course.tokenizers.words import read_lines
 
 # Chinese characters get blanks around them; the ranges are those of the Rust engine
 CHINESE = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F), (0x2B920, 0x2CEAF),
@@ -81,7 +83,8 @@ class BertTokenizer(PreTrainedTokenizer):
             vocab = read_vocab(Path(vocab_file))
         tokens = self.special | {k: v for k, v in kwargs.items() if k.endswith("_token")}
         needed = {t: str(getattr(tokens[t], "content", tokens[t])) for t in ("unk_token", "sep_token", "cls_token")}
-        missing = [t for t, token in needed.items() if token not in vocab]
+        added = {token.content for token in (kwargs.get("added_tokens_decoder") or {}).values()}
+        missing = [t for t, token in needed.items() if token not in vocab and token not in added]
         if missing:
             raise ValueError(f"the vocabulary lacks {', '.join(f'{t} {tokens[t]!r}' for t in missing)}: is it a vocabulary of "
                              f"a BERT model? Other spellings can be given, for example {missing[0]}='<unk>'")
@@ -126,7 +129,8 @@ class BertTokenizer(PreTrainedTokenizer):
         return pieces if start == len(word) else [self.unk_token]
 
     def rust(self, alone: bool = False) -> Tokenizer:
-        engine = Tokenizer(models.WordPiece(self.vocab, unk_token=self.unk_token, max_input_chars_per_word=MAX_WORD))
+        vocab = self.vocab if self.unk_token in self.vocab else self.vocab | {self.unk_token: self.unk_token_id}
+        engine = Tokenizer(models.WordPiece(vocab, unk_token=self.unk_token, max_input_chars_per_word=MAX_WORD))
         engine.normalizer = normalizers.BertNormalizer(
             clean_text=True, handle_chinese_chars=self.tokenize_chinese_chars, strip_accents=self.strip_accents,
             lowercase=self.do_lower_case)
@@ -169,7 +173,7 @@ class BertTokenizer(PreTrainedTokenizer):
 class DistilBertTokenizer(BertTokenizer):
     """BERT's tokenizer; the model just knows no token types."""
 
-    model_input_names: tuple[str, ...] = ("input_ids", "attention_mask")
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
 
 
 class BertTokenizerFast(RustEngine, BertTokenizer):
@@ -184,10 +188,7 @@ def read_vocab(path: Path) -> dict[str, int]:
     """vocab.txt: one piece per line, the line's number is its id. ValueError names the line that is wrong."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no vocabulary {path}")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")      # -sig: Windows editors put a mark in front
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file in UTF-8; is it damaged?") from None
+    lines = read_lines(path)
     if lines and not lines[-1]:
         lines.pop()
     vocab: dict[str, int] = {}

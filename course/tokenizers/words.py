@@ -14,7 +14,7 @@ Why hardly anybody does so any more, and why the other files here cut words into
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,7 +61,7 @@ class TransfoXLTokenizer(PreTrainedTokenizer):
     """No special tokens around a text. There is no Rust engine: it does not know Moses' rules."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt"}
-    model_input_names: tuple[str, ...] = ("input_ids",)
+    model_input_names: Sequence[str] = ("input_ids",)
     special: ClassVar[dict[str, Any]] = {"unk_token": "<unk>", "eos_token": "<eos>", "additional_special_tokens": ["<formula>"]}
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
@@ -118,11 +118,19 @@ class TransfoXLTokenizer(PreTrainedTokenizer):
         return (str(path),)
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file; ValueError when it is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")      # -sig: Windows editors put a mark in front
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8; is it damaged?") from None
+
+
 def read_words(path: Path) -> dict[str, int]:
     """vocab.txt: one word a line, in the order of their ids; what stands after a blank does not count, nor does a word that
     came before."""
     vocab: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1]):
+    for number, line in enumerate(read_lines(path)[:-1]):
         if not line.strip():
             raise ValueError(f"{path}, line {number + 1}: there is no word")
         vocab.setdefault(line.split()[0], len(vocab))
