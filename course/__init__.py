@@ -56,14 +56,19 @@ _WHERE = {
     "course.tokenizers.unigram": ("T5Tokenizer", "T5TokenizerFast", "XLNetTokenizer", "XLNetTokenizerFast"),
     "course.tokenizers.training": ("train_bpe", "train_byte_bpe", "train_unigram", "train_wordpiece"),
     "course.tokenizers.words": ("TransfoXLTokenizer",),
+    "course.training.arguments": ("Seq2SeqTrainingArguments", "TrainingArguments"),
+    "course.training.callbacks": ("EarlyStoppingCallback", "TrainerCallback", "TrainerControl", "TrainerState"),
+    "course.training.checkpoints": ("get_last_checkpoint",),
     "course.training.collators": ("DataCollatorForLanguageModeling", "DataCollatorForSeq2Seq",
                                   "DataCollatorForTokenClassification", "DataCollatorForWholeWordMask",
                                   "DataCollatorWithPadding", "default_data_collator"),
+    "course.training.metrics": ("EvalPrediction", "classification_scores", "confusion_matrix", "per_class"),
     "course.training.optimization": ("AdamW", "get_constant_schedule", "get_constant_schedule_with_warmup",
                                      "get_cosine_schedule_with_warmup", "get_cosine_with_hard_restarts_schedule_with_warmup",
                                      "get_inverse_sqrt_schedule", "get_linear_schedule_with_warmup",
                                      "get_polynomial_decay_schedule_with_warmup", "get_scheduler", "parameter_groups"),
     "course.training.seed": ("set_seed",),
+    "course.training.trainer": ("Seq2SeqTrainer", "Trainer"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_HOME)

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from course.checkpoint import their_names
+from course.modeling import PreTrainedModel
 from course.nn import RMSNorm
 
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, RMSNorm)
@@ -86,8 +88,8 @@ def parameter_groups(model: nn.Module, weight_decay: float = 0.01) -> list[dict[
     norms, which do not. It goes by the kind of layer, not by its name; frozen weights are left out."""
     kept = {id(p) for module in model.modules() if isinstance(module, NORMS) for p in module.parameters(recurse=False)}
     try:                                              # T5 and XLNet hold biases in matrices; the Hub calls them biases
-        names = model.their_names()  # type: ignore[operator]
-    except (AttributeError, ValueError):              # no model of ours, or one that somebody has changed
+        names = their_names(model) if isinstance(model, PreTrainedModel) else {}
+    except ValueError:                                # somebody has changed the model
         names = {}
     groups: tuple[list, list] = [], []
     for name, p in model.named_parameters():
@@ -125,7 +127,7 @@ def factor(step: int, warmup: int, total: int, shape: Callable[..., float], opti
     """The first `warmup` steps climb in a line from 0 to 1; the rest has its shape, and after the last step its last value."""
     if step < warmup:
         return step / warmup
-    return shape(min(1.0, (step - warmup) / max(1, total - warmup)), **options)
+    return shape(min(1.0, (step - warmup) / (total - warmup)) if total > warmup else 1.0, **options)
 
 
 def until_the_end(shape: Callable[..., float], optimizer: Optimizer, warmup: int, total: int, last_epoch: int,
