@@ -17,6 +17,7 @@ _TASKS = ("ForSequenceClassification", "ForMaskedLM", "ForTokenClassification", 
 _WHERE = {
     "course.config": ("ModelConfig",),
     "course.generation_config": ("GenerationConfig",),
+    "course.scores": ("top_k_top_p_filtering",),
     "course.data": ("list_datasets", "load_dataset"),
     "course.modeling": ("PreTrainedModel",),
     "course.nn.blocks": ("apply_chunking_to_forward",),

@@ -5,17 +5,37 @@ given to generate() counts more, a keyword of the call most.
 """
 
 import difflib
+import logging
 import os
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any, Self
 
 from course import hub
+
+log = logging.getLogger(__name__)
 
 # settings of other libraries' generate() that change its result and are not written here: named in a warning, never ignored
 OTHERS = {"penalty_alpha": (None, 0.0), "guidance_scale": (None, 1.0), "dola_layers": (None,), "watermarking_config": (None,),
           "constraints": (None,), "force_words_ids": (None,), "sequence_bias": (None,), "token_healing": (None, False),
           "encoder_repetition_penalty": (None, 1.0), "encoder_no_repeat_ngram_size": (None, 0),
           "exponential_decay_length_penalty": (None,), "forced_decoder_ids": (None,), "low_memory": (None, False)}
+# what None means where it is not the default
+OFF = {"max_length": 20, "min_length": 0, "do_sample": False, "num_beams": 1, "num_beam_groups": 1, "diversity_penalty": 0.0,
+       "length_penalty": 1.0, "early_stopping": False, "num_return_sequences": 1, "use_cache": True, "temperature": 1.0,
+       "top_k": 0, "top_p": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "repetition_penalty": 1.0,
+       "no_repeat_ngram_size": 0, "renormalize_logits": False, "remove_invalid_values": False,
+       "return_dict_in_generate": False, "output_scores": False, "output_logits": False}
+BIG = 1e9
+RANGES: dict[str, tuple[Any, float, float]] = {
+    **dict.fromkeys(("max_length", "max_new_tokens", "num_beams", "num_beam_groups", "num_return_sequences",
+                     "prompt_lookup_num_tokens", "max_matching_ngram_size"), (Integral, 1, BIG)),
+    **dict.fromkeys(("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size"), (Integral, 0, BIG)),
+    **dict.fromkeys(("top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"), (Real, 0, 1)),
+    **dict.fromkeys(("temperature", "max_time", "diversity_penalty"), (Real, 0, BIG)),
+    "repetition_penalty": (Real, 1e-9, BIG), "length_penalty": (Real, -BIG, BIG),
+}
 
 
 @dataclass
@@ -71,10 +91,10 @@ class GenerationConfig:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
-        """From the contents of a generation_config.json; null means the default."""
+        """From the contents of a generation_config.json; what is no setting of generate() is kept for saving."""
         known = {f.name for f in fields(cls)} - {"others"}
-        return cls(**{name: value for name, value in settings.items() if name in known and value is not None},
-                   others={name: value for name, value in settings.items() if name not in known})
+        made = cls(others={name: value for name, value in settings.items() if name not in known})
+        return made.with_settings({name: value for name, value in settings.items() if name in known})
 
     @classmethod
     def from_model_config(cls, config: Any) -> Self:
@@ -92,9 +112,13 @@ class GenerationConfig:
         hub.write_json(hub.make_folder(folder) / "generation_config.json", self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
+        """What generation_config.json holds."""
+        return self.others | self.changed()
+
+    def changed(self) -> dict[str, Any]:
         """What differs from the defaults."""
         default = asdict(type(self)())
-        return self.others | {n: v for n, v in asdict(self).items() if n != "others" and v != default[n]}
+        return {n: v for n, v in asdict(self).items() if n != "others" and v != default[n]}
 
     def with_settings(self, settings: dict[str, Any]) -> Self:
         """A copy with new values. Raises TypeError for names that there are not."""
@@ -104,6 +128,51 @@ class GenerationConfig:
                 close = difflib.get_close_matches(name, known, n=3)
                 raise TypeError(f"generate has no setting {name!r}." + (f" Did you mean {' or '.join(close)}?" if close else
                                                                         " course.GenerationConfig lists them"))
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        given = {name: value for name, value in settings.items() if value is not None}
-        return type(self)(**values | given)
+        new: dict[str, Any] = {name: OFF.get(name) if value is None else value for name, value in settings.items()}
+        return replace(self, **new)
+
+    def check(self, given: Collection[str] = ()) -> None:
+        """Raises ValueError for what no text can be written with. given: the names that the call itself set; a setting among
+        them that has no effect is named in a note."""
+        for name, (kind, low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high):
+                what = "a whole number" if kind is Integral else "a number"
+                raise ValueError(f"{name} must be {what} from {low:g}" + (f" to {high:g}" if high < BIG else " on")
+                                 + f", got {value!r}")
+        if self.temperature <= 0 and (self.do_sample or "temperature" in given):
+            raise ValueError("temperature divides the scores and must be above 0. For the most probable token every time, "
+                             "which is what 0 would mean, say do_sample=False")
+        if not (isinstance(self.early_stopping, bool) or self.early_stopping == "never"):
+            raise ValueError(f"early_stopping must be True, False or 'never', got {self.early_stopping!r}")
+        for less, more in (("min_new_tokens", "max_new_tokens"), ("min_length", "max_length")):
+            low, high = getattr(self, less), getattr(self, more)
+            if low and high and low > high and (more == "max_new_tokens" or self.max_new_tokens is None and (
+                    high != type(self)().max_length or "max_length" in given)):
+                raise ValueError(f"{less}={low} is more than {more}={high}")
+        if self.num_return_sequences > 1 and not self.do_sample and self.num_beams == 1:
+            raise ValueError(f"num_return_sequences={self.num_return_sequences}: without chance and beams there is only one "
+                             "most probable text. Say do_sample=True, or num_beams=… of at least as many")
+        if 1 < self.num_beams < self.num_return_sequences:
+            raise ValueError(f"num_return_sequences={self.num_return_sequences} is more than num_beams={self.num_beams}")
+        if self.num_beam_groups > 1 and (self.num_beams % self.num_beam_groups or self.do_sample or not self.diversity_penalty):
+            raise ValueError(f"num_beam_groups={self.num_beam_groups} must divide num_beams={self.num_beams}, needs a "
+                             "diversity_penalty above 0, and do_sample=False")
+        if self.prompt_lookup_num_tokens and (self.num_beams > 1 or self.num_return_sequences > 1):
+            raise ValueError("prompt_lookup_num_tokens guesses how one text goes on: leave num_beams and "
+                             "num_return_sequences out")
+        for name in ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"):
+            if name in given and not self.do_sample and getattr(self, name) not in (OFF.get(name), getattr(type(self), name)):
+                log.warning("%s=%s has no effect without do_sample=True.", name, getattr(self, name))
+        for name in ("length_penalty", "early_stopping"):
+            if name in given and self.num_beams == 1 and getattr(self, name) != getattr(type(self), name):
+                log.warning("%s=%s has no effect without num_beams.", name, getattr(self, name))
+        for name, without in OTHERS.items():
+            if self.others.get(name) not in without:
+                log.warning("The checkpoint asks for %s=%s, which generate() here does not have.", name, self.others[name])
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end a text."""
+        ends: Any = self.eos_token_id
+        return [int(ends)] if isinstance(ends, Integral) else [] if ends is None else list(ends)

@@ -210,3 +210,26 @@ class MemoryQuestionAnsweringOutput(ModelOutput):
     mems: list[Tensor] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
+class GenerateOutput(ModelOutput):
+    """What generate(return_dict_in_generate=True) returns: N texts (those of one prompt follow each other), W new tokens."""
+
+    sequences: Tensor | None = None                 # (N, S), with the prompts
+    sequences_scores: Tensor | None = None          # (N,), of beams: the sum of their scores / length ** length_penalty
+    log_probs: Tensor | None = None                 # (N, W): of each new token as the model itself sees it, 0 after the end
+    scores: tuple[Tensor, ...] | None = None        # W times (rows, V): what was chosen from (output_scores=True)
+    logits: tuple[Tensor, ...] | None = None        # W times (rows, V): the model's own (output_logits=True)
+    beam_indices: Tensor | None = None              # (N, W): the row of scores that each token is from, -1 after the end
+
+
+@dataclass(eq=False)
+class AllowedOutput(ModelOutput):
+    """Which of A legal answers each of B prompts gets, and how probable each of them is."""
+
+    answers: list[str] | None = None                # B times the most probable one, as it was given
+    indices: Tensor | None = None                   # (B,): its number
+    probabilities: Tensor | None = None             # (B, A): shares among the legal answers, they sum to 1
+    log_probs: Tensor | None = None                 # (B, A): of the whole answer among all texts; a longer one tends to less
+    legal: list[str] | None = None                  # the A answers

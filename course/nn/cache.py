@@ -40,7 +40,7 @@ class LayerCache:
     def __getitem__(self, positions: slice) -> tuple[Tensor, Tensor]:
         return self.keys[:, :, positions], self.values[:, :, positions]
 
-    def take(self, rows: Tensor, length: int) -> "LayerCache":
+    def take(self, rows: Tensor, length: int, same_texts: bool = False) -> "LayerCache":
         """A new cache with these rows (K,) of the first `length` tokens, and as much room: what lies beyond is not copied."""
         new = LayerCache(self.room)
         new.length = min(length, self.length)
@@ -49,7 +49,9 @@ class LayerCache:
                                     for x in (self.keys, self.values))
             for copy, x in ((new.keys, self.keys), (new.values, self.values)):
                 copy[:, :, :new.length] = x[:, :, :new.length][rows]
-        if self.memory is not None:
+        if same_texts:
+            new.memory = self.memory
+        elif self.memory is not None:
             new.memory = self.memory[0][rows], self.memory[1][rows]
         return new
 
@@ -100,9 +102,10 @@ class KeyValueCache:
         for layer in self.layers:
             layer.length = min(layer.length, length)
 
-    def select(self, rows: Tensor) -> None:
-        """Keeps these rows (K,) of the batch in this order; a row may be taken several times."""
-        self.layers = [layer.take(rows, layer.length) for layer in self.layers]
+    def select(self, rows: Tensor, same_texts: bool = False) -> None:
+        """Keeps these rows (K,) of the batch in this order; a row may be taken several times. same_texts: each place keeps the
+        text that a decoder looks at there."""
+        self.layers = [layer.take(rows, layer.length, same_texts) for layer in self.layers]
 
     def expand(self, times: int) -> None:
         """Every row `times` times, one copy beside the other: the same beginning for several continuations."""
@@ -126,9 +129,9 @@ class KeyValueCache:
                 layer.memory = layer.memory[0].clone(), layer.memory[1].clone()
 
 
-def select_rows(memory: Any, rows: Tensor) -> Any:
+def select_rows(memory: Any, rows: Tensor, same_texts: bool = False) -> Any:
     """Rows (K,) of whatever a language model remembers: a KeyValueCache, a list of mems (M, B, D), or nothing."""
     if isinstance(memory, KeyValueCache):
-        memory.select(rows)
+        memory.select(rows, same_texts)
         return memory
     return [mem[:, rows] for mem in memory] if isinstance(memory, Sequence) else memory

@@ -111,7 +111,7 @@ def test_settings_for_writing_are_kept(tmp_path):
     file.write_text(json.dumps({"eos_token_id": [2, 7], "temperature": 0.6, "do_sample": True, "top_p": None, "odd": [1]}))
     again = course.AutoModelForCausalLM.from_pretrained(tmp_path / "a")
     assert again.generation_config.temperature == 0.6 and again.generation_config.eos_token_id == [2, 7]
-    assert again.generation_config.top_p == 1.0
+    assert again.generation_config.top_p == 1.0 and again.generation_config.top_k == 50
     again.generation_config.max_new_tokens = 5
     again.save_pretrained(tmp_path / "b")
     saved = json.loads((tmp_path / "b" / "generation_config.json").read_text())
