@@ -40,6 +40,8 @@ _WHERE = {
     "course.models.roberta": ("RobertaConfig", "RobertaModel", *(f"Roberta{t}" for t in _TASKS)),
     "course.models.t5": ("T5Config", "T5Model", "T5EncoderModel", "T5ForConditionalGeneration", "T5ForSequenceClassification",
                          "T5ForTokenClassification", "T5ForQuestionAnswering"),
+    "course.research": ("Codebook", "adjudicate", "agreement", "annotate", "code_by_hand", "disagreements", "estimate",
+                        "methods", "multiverse", "plan", "sample", "validate"),
     "course.terms": ("glossary",),
     "course.models.transfo_xl": tuple(f"TransfoXL{n}" for n in ("Config", "Model", "LMHeadModel", "ForSequenceClassification")),
     "course.models.xlm": tuple(f"XLM{n}" for n in ("Config", "Model", "WithLMHeadModel", "ForSequenceClassification",

@@ -67,7 +67,8 @@ class HandCoding:
             self.codebook.check([label])
         if self.open:
             now = time.strftime("%Y-%m-%dT%H:%M:%S")
-            self.codes[str(self.open[0])] = dict(zip(COLUMNS, (self.open[0], label, unsure, now, self.codebook.hash), strict=True))
+            decision = (self.open[0], label, unsure, now, self.codebook.hash)
+            self.codes[str(self.open[0])] = dict(zip(COLUMNS, decision, strict=True))
             self.save()
 
     def undo(self) -> None:

@@ -86,17 +86,26 @@ def matched(machine: pd.DataFrame, gold: pd.DataFrame, gold_label: str, label: s
                          "about them, tell nothing about the others")
     pi = pd.to_numeric(gold["pi"], errors="coerce")
     if not ((pi > 0) & (pi <= 1)).all():
-        raise ValueError("pi must be a probability above 0 and at most 1, in every row. A text that could not be drawn (pi = 0) "
-                         "stands for nothing")
+        raise ValueError("pi must be a probability above 0 and at most 1, in every row. A text that could not be drawn "
+                         "(pi = 0) stands for nothing")
     trained = set(map(str, (machine.attrs.get("record") or {}).get("train_ids", [])))
     used = (gold["part"].astype(str) == "train") if "part" in gold else pd.Series(False, gold.index)
     used |= gold["id"].astype(str).isin(trained)
     if used.any():
         raise ValueError(f"{int(used.sum())} of the hand codes trained the model or shaped the prompt (ids "
-                         f"{', '.join(map(str, gold['id'][used][:5]))}); on them it looks better than it is. Leave them out: gold[gold['part'] == 'test'], drawn before")
+                         f"{', '.join(map(str, gold['id'][used][:5]))}); on them it looks better than it "
+                         "is. Leave them out: gold[gold['part'] == 'test'], and draw those first")
     if unknown := sorted(set(gold["id"]) - set(machine["id"]), key=str):
         raise ValueError(f"{len(unknown)} coded texts are not in the machine's table: {', '.join(map(str, unknown[:5]))}")
     notes = []
+    if trained:
+        mine = machine["id"].astype(str).isin(trained)
+        notes.append(f"{int(mine.sum())} texts trained the model or shaped the prompt and are left out")
+        machine = machine[~mine]
+    stands_for = float((1 / pi).sum())
+    if not 0.9 < stands_for / max(1, len(machine)) < 1.1:
+        raise ValueError(f"the hand codes stand for {stands_for:.0f} texts (the sum of 1 / pi), the machine's table has "
+                         f"{len(machine)}: draw from the table that the estimate is about, or pass the part you drew from")
     coded = gold.loc[gold[gold_label].notna(), ["id", gold_label, "pi", *(["stratum"] if "stratum" in gold else [])]]
     if len(coded) < len(gold):
         notes.append(f"{len(gold) - len(coded)} of the {len(gold)} texts drawn have no hand code: missing, taken as at random")
