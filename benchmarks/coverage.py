@@ -36,7 +36,8 @@ def study(runs: int, hand: int = 200, errors: dict[str, tuple[float, float]] = U
         rows = pd.concat(tables).query("term == 'x'").drop_duplicates("method").set_index("method")
         found.append(rows[["estimate", "low", "high"]].assign(covers=rows.low.le(TRUTH) & rows.high.ge(TRUTH)))
     rows = pd.concat(found).groupby(level=0, sort=False)
-    return pd.DataFrame({"bias": rows["estimate"].mean() - TRUTH, "sd": rows["estimate"].std(), "coverage": rows["covers"].mean()})
+    return pd.DataFrame({"bias": rows["estimate"].mean() - TRUTH, "sd": rows["estimate"].std(),
+                         "coverage": rows["covers"].mean()})
 
 
 def main() -> None:
