@@ -2,61 +2,80 @@
 
 import warnings
 from collections.abc import Collection
-from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
 
-from course.pipelines.base import Pipeline
+from course.pipelines.base import Pipeline, whole
 from course.tokenizers.encoding import BatchEncoding, Row
 
 
 class FillMaskPipeline(Pipeline):
     """Options: top_k, targets (only these words compete; a word of several pieces counts with its first).
 
-    One gap -> a list of {score, token, token_str, sequence}, best first; several gaps -> one such list for each.
+    One gap -> a list of {score, token, token_str, sequence}, best first; several gaps -> one such list for each. In a long
+    text each gap is filled from the part in whose middle it stands.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"top_k": 5, "targets": None}
+    task = "fill-mask"
+    defaults: ClassVar[dict[str, Any]] = {"top_k": 5, "targets": None, "stride": None}
     special_tokens_in_text = True
 
+    def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
+        answer = super().__call__(inputs, batch_size=batch_size, **options)
+        return answer[0] if isinstance(inputs, list) and len(inputs) == 1 else answer              # as it always did
+
     def encode(self, items: list[str], options: dict[str, Any]) -> BatchEncoding:
-        encoding = super().encode(items, options)
-        mask = self.tokenizer.mask_token
-        for text, ids in zip(items, encoding["input_ids"], strict=True):
-            if self.tokenizer.mask_token_id not in ids:
+        mask, number = self.tokenizer.mask_token, self.tokenizer.mask_token_id
+        if number is None:
+            raise ValueError("fill-mask needs a model that learned to fill gaps; the tokenizer of this one has no mask token. "
+                             "Models that go on with a text are for text-generation")
+        stride = self.limit(options) // 2 if options["stride"] is None else options["stride"]
+        encoding = self.tokenize(items, options | {"stride": stride})
+        with_gap = {row.source for row in encoding.rows if number in row.ids}
+        for source, text in enumerate(items):
+            if source not in with_gap:
                 raise ValueError(f"there is no gap to fill in {text[:60]!r}: write {mask} where a word is missing"
-                                 + (f" (it stands behind the {self.limit(options)} tokens that this model reads)"
+                                 + (f" (it stands behind the {self.limit(options)} tokens that truncation=True keeps)"
                                     if mask in text else ""))
         return encoding
 
     def forward(self, batch: dict[str, Any], options: dict[str, Any]) -> list[list[Any]]:
         """For each row its gaps: (position, ids of the best words, their scores)."""
-        targets, top_k = self.target_ids(options["targets"]), options["top_k"]
-        if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1:
-            raise ValueError(f"top_k must be a whole number of at least 1, got {top_k!r}")
-        rows, places = (batch["input_ids"] == self.tokenizer.mask_token_id).nonzero(as_tuple=True)     # (gaps,) each
-        scores = self.model(**batch)["logits"][rows, places].float().softmax(-1)                   # (gaps, V)
+        targets, top_k = self.target_ids(options["targets"]), whole("top_k", options["top_k"]) or 5
+        is_gap = batch["input_ids"] == self.tokenizer.mask_token_id                                # (B, T)
+        gaps: list[list[Any]] = [[] for _ in is_gap]
+        needed = is_gap.any(1)                        # parts of a long text without a gap need no model
+        if not needed.any():
+            return gaps
+        logits = self.model(**{name: column[needed] for name, column in batch.items()})["logits"]
+        scores = self.checked(logits[is_gap[needed]]).softmax(-1)                                  # (gaps, V)
         if targets is not None:
             scores = scores[:, targets]
         best, index = scores.topk(min(top_k, scores.shape[-1]))
         if targets is not None:
             index = torch.tensor(targets, device=index.device)[index]
-        gaps: list[list[Any]] = [[] for _ in batch["input_ids"]]
+        rows, places = is_gap.nonzero(as_tuple=True)
         for row, *gap in zip(rows.tolist(), places.tolist(), index.tolist(), best.tolist(), strict=True):
             gaps[row].append(gap)
         return gaps
 
     def answer(self, item: str, rows: list[tuple[Row, Any]], options: dict[str, Any]) -> Any:
-        (row, gaps), = rows
+        found: dict[int, tuple] = {}                  # gap -> (tokens around it in its row, best words, their scores)
+        for row, gaps in rows:
+            pieces, start, end = row.parts["A"]
+            head = row.special.index(0) if 0 in row.special else 0
+            ids = [*row.ids[:head], *pieces.ids, *row.ids[head + end - start:]]                    # of the whole text
+            for place, *guesses in gaps:
+                around = min(place, len(row.ids) - place)
+                if around > found.get(place + start, (-1,))[0]:
+                    found[place + start] = around, *guesses
         answers = []
-        for place, tokens, scores in gaps:
-            guesses = []
-            for token, score in zip(tokens, scores, strict=True):
-                filled = [*row.ids[:place], token, *row.ids[place + 1:]]
-                guesses.append({"score": score, "token": token, "token_str": self.tokenizer.decode([token]),
-                                "sequence": self.tokenizer.decode(filled, skip_special_tokens=len(gaps) == 1)})
-            answers.append(guesses)
+        for place, (_, tokens, scores) in sorted(found.items()):
+            sequences = [[*ids[:place], token, *ids[place + 1:]] for token in tokens]
+            answers.append([{"score": score, "token": token, "token_str": self.tokenizer.decode([token]),
+                             "sequence": self.tokenizer.decode(sequence, skip_special_tokens=len(found) == 1)}
+                            for token, score, sequence in zip(tokens, scores, sequences, strict=True)])
         return answers[0] if len(answers) == 1 else answers
 
     def target_ids(self, targets: str | list[str] | None) -> list[int] | None:
@@ -65,8 +84,11 @@ class FillMaskPipeline(Pipeline):
             return None
         if not isinstance(targets, Collection) or not all(isinstance(word, str) for word in targets):
             raise TypeError(f"targets must be a word or a list of words, got {str(targets)[:60]!r}")
-        found = []
+        found, vocabulary = [], self.tokenizer.get_vocab()
         for word in [targets] if isinstance(targets, str) else targets:
+            if word in vocabulary:
+                found.append(vocabulary[word])
+                continue
             pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
             if not pieces:
                 raise ValueError(f"the target {word!r} holds no piece of the vocabulary")
@@ -79,18 +101,21 @@ class FillMaskPipeline(Pipeline):
             raise ValueError("targets is empty: give at least one word, or leave it out")
         return list(dict.fromkeys(found))
 
-    def steps(self, text: str) -> list[str]:
-        guesses = self(text, targets=None)
-        if isinstance(guesses[0], list):
-            raise ValueError("explain shows one gap at a time: keep a single mask in the text")
-        words = [guess["token_str"] for guess in guesses]
-        inputs = self.tokenizer(text, truncation=True, max_length=self.limit(self.options))
-        place = inputs["input_ids"].index(self.tokenizer.mask_token_id)
-        shape = (1, len(inputs["input_ids"]), self.model.config.vocab_size)
+    def records(self, answer: Any) -> list[dict[Any, Any]]:
+        return [guess for gap in (answer if isinstance(answer[0], list) else [answer]) for guess in gap]
+
+    def steps(self, item: str, inputs: BatchEncoding, outputs: Any, options: dict[str, Any]) -> list[str]:
+        self.encode([item], options)                  # refuses a text without a gap
+        ids = inputs["input_ids"][0].tolist()
+        if ids.count(self.tokenizer.mask_token_id) != 1:
+            raise ValueError("explain shows one gap at a time: keep a single mask, in what the model reads at once")
+        place, shape = ids.index(self.tokenizer.mask_token_id), tuple(outputs.logits.shape)
+        best = outputs.logits[0, place].float().softmax(-1).topk(options["top_k"])
+        words = self.tokenizer.convert_ids_to_tokens(best.indices.tolist())
         return [f"print(tuple(outputs.logits.shape))    # {shape}: a score for each word at each position",
                 "", "# 3. Softmax over the vocabulary, at the gap alone",
                 "place = inputs.input_ids[0].tolist().index(tokenizer.mask_token_id)",
                 f"print(place)               # {place}", "scores = outputs.logits[0, place].softmax(-1)", "",
                 "# 4. The highest ones are the answer", f"best = scores.topk({len(words)})",
                 f"print(tokenizer.convert_ids_to_tokens(best.indices))    # {words}",
-                f"print(best.values)         # {[round(guess['score'], 4) for guess in guesses]}"]
+                f"print(best.values)         # {[round(score, 4) for score in best.values.tolist()]}"]

@@ -129,7 +129,7 @@ def test_batches_are_sorted_by_length_and_bounded(classify, monkeypatch):
 
 @pytest.mark.parametrize(("inputs", "message"), [
     (None, "the input is None. It is a missing value"), (5, "the input is int '5'. Numbers become text with str"), (3.5, "is float '3.5'. Numbers"),
-    (b"good", r"Decode it first: text.decode\('utf-8'\)"), (float("nan"), "It is a missing value: drop such rows"),
+    (b"good", r"Decode it first: text.decode\('utf-8'\)"), (float("nan"), "It is a missing value: pipe.frame"),
     (["good", None], r"number 1 \(counting from 0\) is None. It is a missing value"), (["good", 3], "number 1 .* is int '3'"),
     ([["good", "bad"]], "number 0 .* is list"), ({"a": 1}, "is dict"), (np.array("good"), "is ndarray"), (np.array([["a", "b"]]), "is ndarray"),
     (np.array(["a", np.nan], dtype=object), "number 1 .* is float 'nan'. It is a missing value"),
@@ -143,7 +143,7 @@ def test_inputs_that_are_no_texts(classify, inputs, message):
 def test_tables_with_gaps(classify):
     pandas = pytest.importorskip("pandas")
     for column in (pandas.Series(["good", None]), pandas.Series(["good", pandas.NA], dtype="string"), [pandas.NaT]):
-        with pytest.raises(TypeError, match=r"It is a missing value: drop such rows, table.dropna\(subset=\[…\]\)"):
+        with pytest.raises(TypeError, match=r"It is a missing value: pipe.frame\(column\) leaves such rows empty"):
             classify(column)
     with pytest.raises(TypeError, match=r"is DataFrame .*Choose the column that holds the texts, table\['…'\]"):
         classify(pandas.DataFrame({"text": TEXTS}))
@@ -218,8 +218,8 @@ def test_features_can_be_trained_on(embed):
 def test_mistakes_in_the_options(classify, fill, embed):
     for pipe, options, error, message in [
             (classify, {"topk": 3}, TypeError, "sentiment-analysis has no option 'topk'. Did you mean top_k"),
-            (classify, {"colour": 3}, TypeError, "has no option 'colour'. It has: truncation, max_length, top_k"),
-            (classify, {"top_k": 0}, ValueError, "top_k must be a whole number of at least 1, or None"),
+            (classify, {"colour": 3}, TypeError, "has no option 'colour'. It has: truncation, max_length, stride"),
+            (classify, {"top_k": 0}, ValueError, "top_k must be a whole number of at least 1"),
             (classify, {"top_k": "all"}, ValueError, "top_k must be a whole number"),
             (classify, {"function_to_apply": "relu"}, ValueError, "function_to_apply must be 'softmax', 'sigmoid' or 'none'"),
             (classify, {"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1, got 0"),
@@ -245,15 +245,27 @@ def test_mistakes_in_the_options(classify, fill, embed):
 # -- long texts ----------------------------------------------------------------------------------------------------------------
 
 
-def test_long_texts_are_cut_and_that_is_said(classify, caplog):
+def test_long_texts_are_read_in_parts_and_that_is_said(classify, embed, caplog):
+    words = ["good"] * 62 + ["bad"] * 62 + ["council"] * 31                      # 62 words and two special tokens fit
+    whole, *parts = classify([" ".join(words), *(" ".join(words[i:i + 62]) for i in (0, 62, 124))], top_k=None)
+    assert "1 of 4 texts had more than 64 tokens: they were read in parts, and their scores are averages over the parts" in caplog.text
+    scores = [{one["label"]: one["score"] for one in answer} for answer in (whole, *parts)]
+    wanted = (64 * scores[1]["LABEL_0"] + 64 * scores[2]["LABEL_0"] + 33 * scores[3]["LABEL_0"]) / 161
+    assert scores[0]["LABEL_0"] == pytest.approx(wanted, abs=1e-5)
+    (vectors,), vector = embed(" ".join(words)), embed(" ".join(words), pooling="mean")
+    assert len(vectors) == 161 and vector == pytest.approx(np.mean(vectors, 0).tolist(), abs=1e-5)
+
+
+def test_long_texts_are_cut_where_that_is_asked_for(classify, caplog):
     long = "good " * 100
-    found = classify(["bad", long, long + "bad"])
+    found = classify(["bad", long, long + "bad"], truncation=True)
     assert "2 of 3 texts had more than 64 tokens and were cut at the end, by up to 39 tokens" in caplog.text
-    assert found[1] == found[2] == classify("good " * 62)[0]
+    alone = classify("good " * 62)[0]["score"]
+    assert [one["score"] for one in found[1:]] == pytest.approx([alone] * 2, abs=1e-6)
     caplog.clear()
     classify(["good", "bad"])
     assert caplog.text == ""
-    classify("good " * 20, max_length=10)
+    classify("good " * 20, max_length=10, truncation=True)
     assert "1 of 1 texts had more than 10 tokens" in caplog.text
     with pytest.raises(ValueError, match="a text has 102 tokens and this model reads at most 64: leave truncation=False out"):
         classify(long, truncation=False)
@@ -304,8 +316,8 @@ def test_targets(fill):
 def test_texts_without_a_gap(fill):
     with pytest.raises(ValueError, match=r"there is no gap to fill in 'good': write \[MASK\] where a word is missing"):
         fill("good")
-    with pytest.raises(ValueError, match="it stands behind the 64 tokens that this model reads"):
-        fill("good " * 100 + "[MASK]")
+    with pytest.raises(ValueError, match="it stands behind the 64 tokens that truncation=True keeps"):
+        fill("good " * 100 + "[MASK]", truncation=True)
 
 
 def test_special_tokens_in_a_text_count_only_where_they_must(classify, embed):
@@ -440,7 +452,7 @@ def same_numbers(pairs):
 def test_explain_prints_code_that_gives_its_numbers(classify, text, capsys):
     code, pairs = explained(classify, text, capsys)
     same_numbers(pairs)
-    answer = classify(text)[0]
+    answer = classify(text, truncation=True)[0]
     label, score = pairs[-1][1].split()
     assert label == answer["label"] and float(score) == pytest.approx(answer["score"], abs=1e-4)
     assert f"from_pretrained({classify.model.name_or_path!r})" in code and "pipe." not in code
