@@ -249,9 +249,9 @@ class TransfoXLModel(PreTrainedModel):
         check_inputs(self.config, input_ids, inputs_embeds)
         x = self.dropout(self.tokens(input_ids) if inputs_embeds is None else inputs_embeds)  # (B, T, D)
         config, (batch, target, width) = self.config, x.shape
+        past = config.mem_len if mems is None else check_mems(mems, config.n_layer, batch, width)
         if mems is None:
-            mems = [x.new_zeros(config.mem_len, batch, width)] * config.n_layer
-        past = check_mems(mems, config.n_layer, batch, width)
+            mems = [x.new_zeros(past, batch, width)] * config.n_layer
         places = torch.arange(past + target, device=x.device)  # (S,)
         waves = sinusoids(places.flip(0).clamp(0, config.clamp_len if config.clamp_len > 0 else None), width).to(x.dtype)
         distances = F.pad(self.dropout(waves), (0, 0, 1, 0))[None]  # (1, 1 + S, D): the first query starts at place T
