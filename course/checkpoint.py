@@ -84,10 +84,11 @@ def their_names(model: Any) -> dict[str, str]:
         pattern = full if number is None else full.replace(number[0], ".#.", 1)
         stem, _, last = pattern.rpartition(".")
         theirs = inverse.get(pattern) or inverse.get(f"{stem}.*", "").replace("*", last)
-        if not theirs:
+        if not theirs and (is_body or full.startswith(f"{prefix}.")):
             raise ValueError(f"this {type(model).__name__} has {name!r}, a part of your own that no checkpoint of a "
                              f"{model.config.model_type!r} model has a name for: keep it with "
                              "torch.save(model.state_dict(), file) and load it into a model that you changed alike")
+        theirs = theirs or name                       # a head of your own
         theirs = theirs.replace("#", number[1] if number else "#")
         found[name] = theirs.removeprefix(f"{prefix}.") if is_body else theirs
     return found
@@ -107,15 +108,21 @@ def part_of(name: str, model: Any) -> str:
 # -- reading -------------------------------------------------------------------------------------------------------------
 
 
-def read_weights(files: Iterable[Path], model: Any) -> dict[str, Tensor]:
-    """All weights in these files that the model has a place for, by our names."""
-    weights, tied = {}, model.tied_names()
+def read_weights(files: Iterable[Path], model: Any) -> tuple[dict[str, Tensor], list[str]]:
+    """All weights in these files that the model has a place for, by our names; the names of those that no model of the
+    architecture with this config has a place for. What belongs to another head is in neither."""
+    weights, extra, tied, places = {}, [], model.tied_names(), model.state_dict().keys()
     for path in files:
         for theirs, value in convert("from_checkpoint", dict(read_file(path)), model).items():
-            ours = our_name(theirs, model)
-            if ours is not None and ours not in tied:
+            try:
+                ours = our_name(theirs, model)
+            except ValueError:
+                ours = theirs
+            if ours is not None and ours not in places:
+                extra.append(theirs)
+            elif ours is not None and ours not in tied:
                 weights[ours] = value
-    return weights
+    return weights, extra
 
 
 def weight_files(name: str | os.PathLike, gguf_file: str | None = None, **options: Any) -> list[Path]:
@@ -175,8 +182,9 @@ def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
                       "force_download=True, or copy the file once more") from None
 
 
-def fill(model: Any, weights: dict[str, Tensor], source: str, dtype: torch.dtype, resized: bool) -> None:
-    """Puts the weights, by our names, into a model on the meta device; what a new head lacks gets random weights."""
+def fill(model: Any, weights: dict[str, Tensor], extra: list[str], source: str, dtype: torch.dtype, resized: bool) -> None:
+    """Puts the weights, by our names, into a model on the meta device; what a new head lacks gets random weights.
+    extra: what the checkpoint holds beside them, for a warning."""
     for name in model.may_be_new if model.base_model is model else ():
         if not any(part_of(n, model) == name for n in weights):
             setattr(model, name, None)             # better no pooler_output than one made of random numbers
@@ -185,10 +193,6 @@ def fill(model: Any, weights: dict[str, Tensor], source: str, dtype: torch.dtype
     body = parts - set(model.may_be_new)
     for name, value in list(weights.items()):
         part = part_of(name, model)
-        if name not in expected:
-            raise ValueError(f"{source} holds {name!r}, which a {type(model).__name__} with this config does not have "
-                             f"(num_hidden_layers={getattr(model.config, 'num_hidden_layers', '?')}). "
-                             "Do config.json and the weights belong together?")
         if not value.is_floating_point():
             raise ValueError(f"{name} is stored as {value.dtype} in {source}: course reads weights in floating-point "
                              "formats, not quantized ones. Load the checkpoint that was quantized")
@@ -206,8 +210,9 @@ def fill(model: Any, weights: dict[str, Tensor], source: str, dtype: torch.dtype
         part = part_of(name, model)
         if part in body or any(part_of(n, model) == part for n in weights):
             raise ValueError(f"{source} lacks {name!r}, which {type(model).__name__} needs "
-                             f"({their_names(model)[name]!r} in the file). Is the checkpoint complete, "
-                             f"and is it a {model.config.model_type!r} model?")
+                             f"({their_names(model)[name]!r} in the file)"
+                             + (f"; it holds {extra[0]!r}, which {type(model).__name__} has no place for" if extra else "")
+                             + f". Is the checkpoint complete, and is it a {model.config.model_type!r} model?")
     model.load_state_dict({n: v.to(dtype) if v.is_floating_point() else v for n, v in weights.items()},
                          strict=False, assign=True)
     model.tie_weights()
@@ -221,6 +226,10 @@ def fill(model: Any, weights: dict[str, Tensor], source: str, dtype: torch.dtype
             for n, p in loaded.items():           # a tied weight beside a new bias keeps its values
                 setattr(module, n, p)
     model.tie_weights()
+    if extra:
+        names = ", ".join(map(repr, extra[:20])) + (f" and {len(extra) - 20} more" if extra[20:] else "")
+        log.warning("%s holds what a %s with this config has no place for; it was not read: %s.", source, type(model).__name__,
+                    names)
     if missing:
         new = sorted({part_of(n, model) for n in missing})
         log.warning("%s: %s %s new, initialized with random weights (%s has none that fit): train the model before you use "

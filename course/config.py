@@ -10,12 +10,15 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import MISSING, dataclass, fields
 from numbers import Integral
+from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, Self, get_args
 
 from course import hub
+from course.generation_config import GenerationConfig
 
 # model_type -> (file in course.models, start of its class names)
 MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), "roberta": ("roberta", "Roberta"),
@@ -26,6 +29,15 @@ MODELS = {"distilbert": ("distilbert", "DistilBert"), "bert": ("bert", "Bert"), 
 # how a value in a config.json is checked: (types it may have, what to call it)
 VALUES: dict[type, tuple[Any, str]] = {bool: (bool, "true or false"), int: (int, "a whole number"),
                                        float: ((int, float), "a number"), str: (str, "a text")}
+# what any config.json may say without changing an answer of the model itself: name -> what it is where nothing is said
+COMMON: dict[str, Any] = {
+    "is_encoder_decoder": False, "is_decoder": False, "use_cache": True, "torchscript": False, "gradient_checkpointing": False,
+    "chunk_size_feed_forward": 0, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "sep_token_id": None,
+    "cls_token_id": None, "mask_token_id": None, "unk_token_id": None, "decoder_start_token_id": None, "tokenizer_class": None,
+    "task_specific_params": None, "finetuning_task": None, "torch_dtype": None, "dtype": None, "use_bfloat16": False,
+    "cross_attention_hidden_size": None, "name_or_path": "", "transformers_version": None}
+# what would change them and is written nowhere here: name -> the only value it may have
+VARIANTS: dict[str, Any] = {"add_cross_attention": False, "tie_encoder_decoder": False, "pruned_heads": {}}
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -35,6 +47,8 @@ class ModelConfig:
     model_type: ClassVar[str] = ""                  # as in config.json
     prefix: ClassVar[str] = ""                      # what stands before the body's weights in a checkpoint with a head
     aliases: ClassVar[dict[str, str]] = {}          # other name -> field
+    unused: ClassVar[tuple[str, ...]] = ()          # settings that change no answer here
+    variants: ClassVar[dict[str, Any]] = {}         # settings that would, with the only value that is written here
 
     architectures: list[str] | None = None
     id2label: dict[int, str] | None = None
@@ -52,7 +66,8 @@ class ModelConfig:
     @classmethod
     def known(cls) -> set[str]:
         """Every name that a setting may have."""
-        return {f.name for f in fields(cls)} | set(cls.aliases) | {"num_labels"}
+        return {"num_labels", *(f.name for f in (*fields(cls), *fields(GenerationConfig)) if f.name != "others"),
+                *cls.aliases, *cls.unused, *cls.variants, *VARIANTS, *COMMON}
 
     @classmethod
     def refuse_unknown(cls, settings: Iterable[str], also: Iterable[str] = ()) -> None:
@@ -68,9 +83,9 @@ class ModelConfig:
         """Defaults first, then the settings; names that are no fields (from a file) are kept as they are."""
         for f in fields(self):
             setattr(self, f.name, f.default if f.default_factory is MISSING else f.default_factory())
-        num_labels = settings.pop("num_labels", None)
+        num_labels, known = plain(settings.pop("num_labels", None)), self.known()
         for name, value in settings.items():
-            if name in self.known() or not hasattr(type(self), name):        # a file cannot replace a method
+            if name in known or not hasattr(type(self), name):               # a file cannot replace a method
                 setattr(self, name, value)
         if self.id2label is None and isinstance(self.label2id, dict):
             self.id2label = {number: label for label, number in self.label2id.items()}
@@ -98,10 +113,18 @@ class ModelConfig:
     def __getattr__(self, name: str) -> Any:          # only called when the name is not found as usual
         if name in type(self).aliases:
             return getattr(self, self.aliases[name])
+        for table in (type(self).variants, VARIANTS, COMMON):
+            if name in table:
+                return copy(table[name])
         raise AttributeError(f"{type(self).__name__} has no setting {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, self.aliases.get(name, name), value)
+        object.__setattr__(self, self.aliases.get(name, name), plain(value))
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Does the model return an output with names, or with torchscript=True, for torch.jit.trace, a plain tuple?"""
+        return self.return_dict and not self.torchscript
 
     @property
     def max_tokens(self) -> int | None:
@@ -135,6 +158,11 @@ class ModelConfig:
             if "dropout" in f.name and not 0 <= float(value) <= 1:  # type: ignore[arg-type]
                 raise ValueError(f"{type(self).__name__}: {f.name} is the share of numbers that training switches off, "
                                  f"from 0 to 1, got {value!r}")
+        for name, only in (VARIANTS | self.variants).items():
+            if (value := getattr(self, name)) not in (only, None):
+                raise ValueError(f"{type(self).__name__}: {name}={value!r} is a variant that is not written here, and without "
+                                 f"it the numbers would be wrong. Choose a checkpoint with {only!r}, or pass {name}={only!r} "
+                                 "to take these weights as a start for training")
         if self.problem_type not in (None, "regression", "single_label_classification", "multi_label_classification"):
             raise ValueError("problem_type must be 'regression', 'single_label_classification', 'multi_label_classification' "
                              f"or None (found out from the labels), got {self.problem_type!r}")
@@ -199,14 +227,34 @@ class ModelConfig:
         config = cls.from_dict(settings, **overrides)
         return (config, unused) if return_unused_kwargs else config
 
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike) -> Self:
+        """The config in a file of any name."""
+        return cls.from_dict(hub.read_json(path))
+
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Writes config.json."""
-        hub.write_text(hub.make_folder(folder) / "config.json", self.to_json_string())
+        self.to_json_file(hub.make_folder(folder) / "config.json")
+
+    def to_json_file(self, path: str | os.PathLike) -> None:
+        hub.write_text(Path(path), self.to_json_string())
+
+    def update(self, settings: dict[str, Any]) -> None:
+        """Sets several settings at once. Raises TypeError for unknown ones, ValueError for values that cannot be."""
+        self.refuse_unknown(settings, also=vars(self))
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self.check()
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as config.json has them; None only where it is not the default anyway."""
         return {"model_type": self.model_type} | {
             k: v for k, v in vars(self).items() if v is not None or getattr(type(self), k, None) is not None}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The settings that are not the defaults."""
+        default = vars(type(self)())
+        return {k: v for k, v in self.to_dict().items() if k == "model_type" or k not in default or v != default[k]}
 
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -220,12 +268,21 @@ class ModelConfig:
     __hash__ = None  # type: ignore[assignment]
 
 
+def plain(value: Any) -> Any:
+    """Numbers and lists of numpy, pandas and torch as those of Python, which a json file can hold."""
+    if isinstance(value, dict):
+        return {plain(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(part) for part in value)
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def read_config(name: str | os.PathLike, gguf_file: str | None = None, **options: Any) -> dict[str, Any]:
     """The contents of a checkpoint's config.json, or what its GGUF file says instead."""
     if gguf_file is not None:
         from course import gguf
         return gguf.read_config(hub.find_file(name, gguf_file, **options))  # type: ignore[arg-type]
-    path = hub.find_file(name, "config.json", **options)
+    path = name if os.path.isfile(name) else hub.find_file(name, "config.json", **options)
     return hub.read_json(path)
 
 

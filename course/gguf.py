@@ -59,6 +59,8 @@ class File:
         except (struct.error, UnicodeDecodeError, KeyError, RecursionError) as error:
             raise self.damaged(f"{type(error).__name__} at byte {self.at}") from None
         step = self.settings.get("general.alignment", 32)
+        if not isinstance(step, int) or step < 1:
+            raise self.damaged(f"general.alignment is {step!r}, which should be a number of bytes")
         self.start = -(-self.at // step) * step
 
     def take(self, kinds: str) -> tuple:

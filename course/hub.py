@@ -18,7 +18,12 @@ POCKET = Path(__file__).parent / "pocket"
 DATASETS = next((p for p in (Path(__file__).with_name("datasets"), Path(__file__).parents[1] / "datasets") if p.is_dir()),
                 Path(__file__).with_name("datasets"))
 OPTIONS = ("cache_dir", "revision", "local_files_only", "token", "force_download", "use_auth_token", "proxies",
-           "resume_download", "trust_remote_code")
+           "resume_download", "trust_remote_code", "mirror")
+# Keywords of other libraries' from_pretrained that change no number: name -> the values that may be given, None for any.
+NEUTRAL: dict[str, tuple | None] = {
+    "attn_implementation": None, "low_cpu_mem_usage": None, "use_safetensors": None, "weights_only": None, "_fast_init": None,
+    "from_tf": (False,), "from_flax": (False,), "from_pt": (False, True), "variant": (None,), "subfolder": (None, ""),
+    "quantization_config": (None,), "load_in_8bit": (False,), "load_in_4bit": (False,), "state_dict": (None,)}
 CLASSIC = ("bert-base-uncased", "bert-base-cased", "bert-large-uncased", "bert-base-multilingual-cased",
            "distilbert-base-uncased", "distilbert-base-cased", "distilbert-base-uncased-finetuned-sst-2-english",
            "distilroberta-base", "roberta-base", "gpt2", "distilgpt2", "t5-small", "t5-base", "facebook/bart-large-cnn",
@@ -31,11 +36,15 @@ def split_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     if options.pop("trust_remote_code", False):
         raise ValueError("trust_remote_code=True runs a stranger's code on this computer; course never does. "
                          "Models of the supported architectures load without it")
-    for old in ("proxies", "resume_download"):        # huggingface_hub has dropped both
+    for old in ("proxies", "resume_download", "mirror"):        # huggingface_hub has dropped them
         options.pop(old, None)
     if (token := options.pop("use_auth_token", None)) is not None:
         options.setdefault("token", token)
-    return options, {k: v for k, v in kwargs.items() if k not in OPTIONS}
+    for name, known in NEUTRAL.items():
+        if name in kwargs and known is not None and kwargs[name] not in known:
+            raise ValueError(f"{name}={kwargs[name]!r} is something that course does not have; without it the checkpoint loads "
+                             "from its PyTorch or safetensors files")
+    return options, {k: v for k, v in kwargs.items() if k not in OPTIONS and k not in NEUTRAL}
 
 
 def cache_folder() -> Path:

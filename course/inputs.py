@@ -1,5 +1,7 @@
 """What is checked before a model computes: inputs that would fail deep inside torch, or not at all and give nonsense."""
 
+import operator
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ def check_inputs(config: ModelConfig, input_ids: Tensor | None, inputs_embeds: T
         raise ValueError("give the model either input_ids or inputs_embeds"
                          + (", not both" if input_ids is not None else ": model(**tokenizer(text, return_tensors='pt'))"))
     x: Any = inputs_embeds if input_ids is None else input_ids
+    if isinstance(x, Mapping):
+        raise TypeError(f"the model got a whole {type(x).__name__} in the place of input_ids: put two stars before it, "
+                        "model(**batch)")
     if not isinstance(x, Tensor):
         raise TypeError(f"the model needs tensors, got {type(x).__name__}: call the tokenizer with return_tensors='pt'")
     if input_ids is not None and x.dim() != 2:
@@ -83,3 +88,19 @@ def per_layer(head_mask: Tensor | None, layers: int, heads: int) -> Tensor | lis
         raise ValueError(f"head_mask must have the shape ({heads},) or (layers, heads) = ({layers}, {heads}), "
                          f"got {tuple(head_mask.shape)}")
     return head_mask.expand(layers, heads)
+
+
+def check_size(new_size: Any, multiple: Any, pad_token_id: int | None) -> int:
+    """A size for a vocabulary, rounded up to a multiple. Raises TypeError or ValueError for one that cannot be."""
+    try:
+        size, step = operator.index(new_size), operator.index(multiple or 1)
+    except TypeError:
+        raise TypeError(f"the size of a vocabulary is a whole number, like len(tokenizer); got {new_size!r}, a multiple of "
+                        f"{multiple!r}") from None
+    if size < 1 or step < 1:
+        raise ValueError(f"a vocabulary needs at least 1 token, got new_size={size}" + (f", a multiple of {step}" * (step < 1)))
+    size = -(-size // step) * step
+    if pad_token_id is not None and pad_token_id >= size:
+        raise ValueError(f"with {size} tokens there is no room for padding, the token pad_token_id={pad_token_id}: set "
+                         "model.config.pad_token_id to one that stays, or to None")
+    return size

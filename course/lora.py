@@ -20,9 +20,10 @@ def is_adapter(path: Path) -> bool:
     return path.name == "adapter_model.safetensors"
 
 
-def read_merged(name: str | os.PathLike, path: Path, model: Any, **options: Any) -> dict[str, Tensor]:
-    """The weights of the base model with the adapter in the file `path` added to them. After that the model is an ordinary
-    one."""
+def read_merged(name: str | os.PathLike, path: Path, model: Any,
+                **options: Any) -> tuple[dict[str, Tensor], list[str]]:
+    """What checkpoint.read_weights gives of the base model, with the adapter in the file `path` added. After that the model
+    is an ordinary one."""
     file = hub.find_file(name, "adapter_config.json", **options)
     settings = hub.read_json(file)  # type: ignore[arg-type]
     if settings.get("peft_type") != "LORA":
@@ -39,7 +40,7 @@ def read_merged(name: str | os.PathLike, path: Path, model: Any, **options: Any)
         files = weight_files(base, **options)
         if is_adapter(files[0]):
             raise ValueError(f"{name} is an adapter over {base!r}, which is an adapter itself: it needs a whole model")
-        weights = read_weights(files, model)
+        weights, extra = read_weights(files, model)
     except OSError as error:
         raise type(error)(f"{name} is an adapter over {base!r}, which cannot be loaded: {error}") from None
     adapter = {key.removeprefix("base_model.model."): value for key, value in read_file(path)}
@@ -58,4 +59,4 @@ def read_merged(name: str | os.PathLike, path: Path, model: Any, **options: Any)
                 raise ValueError(f"{path} changes {ours!r} by {len(up)} x {down.shape[-1]} numbers, in {base!r} it has the "
                                  f"shape {tuple(weights[ours].shape)}. Is it the right base?")
             weights[ours] = weights[ours].float() + alpha / rank * (up @ down)
-    return weights
+    return weights, extra

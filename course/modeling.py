@@ -4,6 +4,7 @@ What the files of a checkpoint look like is told in checkpoint.py, what is check
 """
 
 import os
+from copy import deepcopy
 from inspect import signature
 from typing import Any, ClassVar, Self
 
@@ -15,10 +16,14 @@ from course.checkpoint import fill, read_weights, resolve_dtype, save_weights, w
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.generation_config import GenerationConfig
-from course.inputs import check_beside
+from course.inputs import check_beside, check_size
 from course.nn import Embedding, Layer
 
 threads.fit()                                       # before the first model computes
+
+# keywords of other libraries' save_pretrained, in the value that changes nothing
+SAVING = {"push_to_hub": False, "is_main_process": True, "save_config": True, "save_peft_format": True, "state_dict": None,
+          "variant": None, "token": None}
 
 
 class PreTrainedModel(nn.Module):
@@ -26,9 +31,15 @@ class PreTrainedModel(nn.Module):
     config_class.prefix (`model.bert`), which `model.base_model` finds for every architecture."""
 
     config_class: ClassVar[type[ModelConfig]] = ModelConfig
+    base_model_prefix: ClassVar[str] = ""                   # = config_class.prefix
+    main_input_name: ClassVar[str] = "input_ids"
     is_gradient_checkpointing = False
     may_be_new: ClassVar[tuple[str, ...]] = ("pooler",)     # parts of a body that a checkpoint may lack: new under a head,
                                                             # left out of a body alone
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.base_model_prefix = cls.config_class.prefix
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -46,6 +57,8 @@ class PreTrainedModel(nn.Module):
                 if next((p.device.type for p in module.parameters(recurse=False)), "meta") != "meta":
                     self.init_weights(module)
         self.tie_weights()
+        if self.config.gradient_checkpointing:        # as in config.json files of 2020
+            self.gradient_checkpointing_enable()
 
     @torch.no_grad()
     def init_weights(self, module: nn.Module) -> None:
@@ -70,7 +83,7 @@ class PreTrainedModel(nn.Module):
                     check_beside(name, kwargs[name], args[0] if args else kwargs.get("input_ids"),
                                       kwargs.get("inputs_embeds"))
         outputs = super().__call__(*args, **kwargs)
-        keep = self.config.return_dict if return_dict is None else return_dict
+        keep = self.config.use_return_dict if return_dict is None else return_dict
         return outputs if keep or not hasattr(outputs, "to_tuple") else outputs.to_tuple()
 
     # -- parts ---------------------------------------------------------------------------------------------------------
@@ -88,9 +101,14 @@ class PreTrainedModel(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
-    def num_parameters(self, only_trainable: bool = False) -> int:
-        """How many weights; tied ones count once."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many weights; tied ones count once. exclude_embeddings: without the tables of words, positions and types."""
+        tables = {m.weight for m in self.modules() if isinstance(m, nn.Embedding)} if exclude_embeddings else set()
+        return sum(p.numel() for p in self.parameters() if (p.requires_grad or not only_trainable) and p not in tables)
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes of the weights, and of what else the model holds."""
+        return sum(x.nbytes for x in (*self.parameters(), *(self.buffers() if return_buffers else ())))
 
     def describe(self, length: int | None = None) -> Any:
         """What each part costs, as a pandas table: weights, their share and memory in the present number format, and FLOPs,
@@ -132,6 +150,23 @@ class PreTrainedModel(nn.Module):
     def get_input_embeddings(self) -> nn.Embedding:
         return self.base_model.tokens  # type: ignore[return-value]
 
+    def set_input_embeddings(self, new: nn.Embedding) -> None:
+        """Another table of the words' vectors, as wide as the old one."""
+        if new.embedding_dim != self.get_input_embeddings().embedding_dim:
+            raise ValueError(f"the model is {self.get_input_embeddings().embedding_dim} wide, the new vectors "
+                             f"{new.embedding_dim}")
+        self.resize_token_embeddings(new.num_embeddings)      # the predictions need as many rows
+        self.base_model.tokens = new
+        self.tie_weights()
+
+    def get_encoder(self) -> nn.Module:
+        """The part that reads, of an encoder-decoder: called with input_ids and attention_mask it gives encoder_outputs."""
+        return Encoder(self.base_model)
+
+    def get_decoder(self) -> nn.Module:
+        """The part that writes; of a model that does nothing else its body."""
+        return getattr(self.base_model, "decoder", self.base_model)
+
     def get_output_embeddings(self) -> nn.Linear | None:
         """The layer that turns hidden states into scores for words, where a model has one."""
         return None
@@ -141,15 +176,16 @@ class PreTrainedModel(nn.Module):
         if (output := self.get_output_embeddings()) is not None and self.config.tie_word_embeddings:
             output.weight = self.get_input_embeddings().weight
 
-    def resize_token_embeddings(self, new_size: int | None = None) -> nn.Embedding:
-        """Makes room for new_size tokens: the first rows stay, new ones are random. Call it after adding tokens."""
-        old = self.get_input_embeddings()
-        if new_size is None or new_size == old.num_embeddings:
+    def resize_token_embeddings(self, new_size: int | None = None, pad_to_multiple_of: int | None = None) -> nn.Embedding:
+        """Makes room for new_size tokens: the first rows stay, new ones are random. Call it after adding tokens.
+        pad_to_multiple_of: rounds new_size up; some processors are faster with a round number. What is frozen stays frozen."""
+        old, config = self.get_input_embeddings(), self.config
+        new_size = check_size(old.num_embeddings if new_size is None else new_size, pad_to_multiple_of, config.pad_token_id)
+        if new_size == old.num_embeddings:
             return old
-        if new_size < 1:
-            raise ValueError(f"a vocabulary needs at least 1 token, got new_size={new_size}")
         keep = min(new_size, old.num_embeddings)
-        new = Embedding(new_size, old.embedding_dim, old.padding_idx).to(old.weight)
+        padding = old.padding_idx if (old.padding_idx or 0) < new_size else config.pad_token_id
+        new = Embedding(new_size, old.embedding_dim, padding).to(old.weight).requires_grad_(old.weight.requires_grad)
         self.init_weights(new)
         output = self.get_output_embeddings()
         with torch.no_grad():
@@ -157,44 +193,54 @@ class PreTrainedModel(nn.Module):
             if output is not None:
                 wider = nn.Linear(output.in_features, new_size, output.bias is not None).to(output.weight)
                 self.init_weights(wider)
-                wider.weight[:keep] = output.weight[:keep]
-                if output.bias is not None:
-                    wider.bias[:keep] = output.bias[:keep]
-                output.weight, output.bias, output.out_features = wider.weight, wider.bias, new_size
+                for name, weight in list(output.named_parameters()):
+                    wider.get_parameter(name).requires_grad_(weight.requires_grad)[:keep] = weight[:keep]
+                    setattr(output, name, wider.get_parameter(name))
+                output.out_features = new_size
         self.base_model.tokens = new
-        self.config.vocab_size = new_size
+        config.vocab_size = new_size
         self.tie_weights()
         return new
 
     # -- loading and saving ----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, *,
-                        gguf_file: str | None = None, dtype: str | torch.dtype | None = None,
+    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | dict[str, Any] | str | os.PathLike | None = None, *,
+                        gguf_file: str | None = None, dtype: str | torch.dtype | None = None, device_map: Any = None,
                         ignore_mismatched_sizes: bool = False, **kwargs: Any) -> Self:
         """The model of a checkpoint (Hub name, pocket name, folder), in eval mode and float32 unless dtype says otherwise.
 
         Keywords override the config (`num_labels=10` gives a new, random head) or say where to look (`cache_dir`,
         `revision`, `local_files_only`, `token`, `force_download`). dtype: a torch dtype, its name, or "auto".
-        gguf_file: the file to read where the checkpoint holds GGUF files (see course.gguf).
+        config: settings instead of the checkpoint's, or the name of the checkpoint or file to take them from; it is copied.
+        gguf_file: the file to read where the checkpoint holds GGUF files (see course.gguf). device_map: where the model goes,
+        a device or "auto": the graphics card where there is one.
         Raises OSError or ValueError when files are missing, damaged, or belong to another architecture.
         """
         dtype = resolve_dtype(kwargs.pop("torch_dtype", None) if dtype is None else dtype)
         options, overrides = hub.split_options(kwargs)
+        settings: Any = config
         if config is None:
-            config = cls.config_class.from_pretrained(name, gguf_file=gguf_file, **options, **overrides)
-        elif overrides:
-            config = type(config).from_dict(config.to_dict(), **overrides)
+            settings = cls.config_class.from_pretrained(name, gguf_file=gguf_file, **options, **overrides)
+        elif isinstance(config, (str, os.PathLike)):
+            settings = cls.config_class.from_pretrained(config, **options, **overrides)
+        elif isinstance(config, dict):                # the contents of a config.json that was read already
+            settings = cls.config_class.from_dict(config, **overrides)
+        else:
+            settings = type(config).from_dict(config.to_dict(), **overrides) if overrides else deepcopy(config)
         with torch.device("meta"):                    # shapes only: no time and memory for weights that are replaced
-            model = cls(config)
+            model = cls(settings)
         resized = ignore_mismatched_sizes or "num_labels" in overrides
         files = weight_files(name, gguf_file, **options)
-        weights = (lora.read_merged(name, files[0], model, **options) if lora.is_adapter(files[0])
-                   else read_weights(files, model))
-        fill(model, weights, str(name), dtype, resized)
+        weights, extra = (lora.read_merged(name, files[0], model, **options) if lora.is_adapter(files[0])
+                          else read_weights(files, model))
+        fill(model, weights, extra, str(name), dtype, resized)
         model.name_or_path = str(name)
         if isinstance(model, LanguageModel):
-            model.generation_config = GenerationConfig.from_pretrained(name, config, **options)
+            model.generation_config = GenerationConfig.from_pretrained(name, settings, **options)
+        if device_map is not None:
+            device = device_map.get("", "auto") if isinstance(device_map, dict) else device_map
+            model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         return model.eval()
 
     def tied_names(self) -> set[str]:
@@ -211,9 +257,24 @@ class PreTrainedModel(nn.Module):
         """
         if kwargs.pop("safe_serialization", True) is False:
             raise ValueError("course saves safetensors only: a pickle can run code on the computer that opens it")
+        kwargs = {name: value for name, value in kwargs.items() if name not in SAVING or value != SAVING[name]}
         if kwargs:
             raise TypeError(f"save_pretrained has no option {next(iter(kwargs))!r}; it has: max_shard_size")
         folder = hub.make_folder(folder)
         self.config.architectures = [type(self).__name__]
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
         save_weights(self, folder, max_shard_size)
+
+
+class Encoder(nn.Module):
+    """What get_encoder gives: the encoder of a model with the words' embeddings, called with a text."""
+
+    def __init__(self, body: Any):
+        super().__init__()
+        if not hasattr(body, "encode"):
+            raise AttributeError(f"{type(body).__name__} is no encoder-decoder: it is all one part, model.base_model")
+        self.tokens, self.encoder, self.encode = body.tokens, body.encoder, body.encode
+
+    def forward(self, *inputs: Any, return_dict: bool = True, **named: Any) -> Any:
+        outputs = self.encode(*inputs, **named)
+        return outputs if return_dict else outputs.to_tuple()

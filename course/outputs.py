@@ -27,6 +27,9 @@ class ModelOutput:
     def items(self) -> list[tuple[str, Any]]:
         return [(name, getattr(self, name)) for name in self.keys()]
 
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
+
     def to_tuple(self) -> tuple:
         return tuple(self.values())
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from course import hub
@@ -48,20 +49,22 @@ class AutoModel:
                         f"or {type(self).__name__}.from_config(config)")
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | None = None, *, gguf_file: str | None = None,
-                        **kwargs: Any) -> PreTrainedModel:
+    def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | str | os.PathLike | None = None, *,
+                        gguf_file: str | None = None, **kwargs: Any) -> PreTrainedModel:
         """See PreTrainedModel.from_pretrained for the keywords."""
-        if config is None:
-            options, _ = hub.split_options(kwargs)
-            model_type = model_type_of(name, read_config(name, gguf_file, **options))
-        else:
+        settings: Any = config
+        if isinstance(config, ModelConfig):
             model_type = config.model_type
-        return class_for(model_type, *cls.endings).from_pretrained(name, config=config, gguf_file=gguf_file, **kwargs)
+        else:
+            where, options = (name, gguf_file) if config is None else (config, None), hub.split_options(kwargs)[0]
+            settings = read_config(*where, **options)
+            model_type = model_type_of(where[0], settings)
+        return class_for(model_type, *cls.endings).from_pretrained(name, config=settings, gguf_file=gguf_file, **kwargs)
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> PreTrainedModel:
-        """A model with random weights."""
-        return class_for(config.model_type, *cls.endings)(config)
+        """A model with random weights. The config is copied."""
+        return class_for(config.model_type, *cls.endings)(deepcopy(config))
 
 
 class AutoModelForSequenceClassification(AutoModel):

@@ -34,6 +34,7 @@ class BertConfig(ModelConfig):
 
     model_type: ClassVar[str] = "bert"
     prefix: ClassVar[str] = "bert"
+    variants: ClassVar[dict[str, Any]] = {"position_embedding_type": "absolute", "is_decoder": False}
 
     vocab_size: int = 30522
     hidden_size: int = 768                          # D
@@ -50,14 +51,6 @@ class BertConfig(ModelConfig):
     pad_token_id: int | None = 0
     classifier_dropout: float | None = None         # None: hidden_dropout_prob
     chunk_size_feed_forward: int = 0                # positions per step of the feed-forward network, 0 = all
-
-    def check(self) -> None:
-        super().check()
-        for name, known in (("position_embedding_type", "absolute"), ("is_decoder", False)):    # settings of a few checkpoints
-            if (value := getattr(self, name, known)) != known:
-                raise ValueError(f"{type(self).__name__}: {name}={value!r} is a variant that is not written here, and without "
-                                 f"it the numbers would be wrong. Choose a checkpoint with {known!r}, or pass "
-                                 f"{name}={known!r} to take these weights as a start for training")
 
 
 class BertModel(PreTrainedModel):

@@ -32,6 +32,8 @@ class CTRLConfig(ModelConfig):
     aliases: ClassVar[dict[str, str]] = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer",
                                          "num_attention_heads": "n_head", "intermediate_size": "dff",
                                          "max_position_embeddings": "n_positions"}
+    unused: ClassVar[tuple[str, ...]] = ("n_ctx", "summary_type", "summary_use_proj", "summary_activation",
+                                          "summary_proj_to_labels", "summary_first_dropout")
 
     vocab_size: int = 246534
     n_positions: int = 256

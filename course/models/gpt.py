@@ -30,6 +30,8 @@ class OpenAIGPTConfig(ModelConfig):
     prefix: ClassVar[str] = "transformer"
     aliases: ClassVar[dict[str, str]] = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer",
                                          "num_attention_heads": "n_head", "max_position_embeddings": "n_positions"}
+    unused: ClassVar[tuple[str, ...]] = ("n_ctx", "summary_type", "summary_use_proj", "summary_activation",
+                                          "summary_proj_to_labels", "summary_first_dropout", "predict_special_tokens")
 
     vocab_size: int = 40478
     n_positions: int = 512

@@ -38,6 +38,8 @@ class GPT2Config(ModelConfig):
     aliases: ClassVar[dict[str, str]] = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer",
                                          "num_attention_heads": "n_head", "intermediate_size": "n_inner",
                                          "max_position_embeddings": "n_positions", "hidden_act": "activation_function"}
+    unused: ClassVar[tuple[str, ...]] = ("n_ctx", "summary_type", "summary_use_proj", "summary_activation",
+                                          "summary_proj_to_labels", "summary_first_dropout", "reorder_and_upcast_attn")
 
     vocab_size: int = 50257
     n_positions: int = 1024

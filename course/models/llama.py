@@ -46,6 +46,7 @@ class LlamaConfig(ModelConfig):
 
     model_type: ClassVar[str] = "llama"
     prefix: ClassVar[str] = "model"
+    unused: ClassVar[tuple[str, ...]] = ("pretraining_tp",)
 
     vocab_size: int = 32000
     hidden_size: int = 4096                         # D
@@ -65,6 +66,7 @@ class LlamaConfig(ModelConfig):
     tie_word_embeddings: bool = False
     rope_theta: float = 10000.0                     # the larger, the longer the slowest wave
     rope_scaling: dict[str, Any] | None = None      # see course.nn.rotary_frequencies
+    rope_parameters: dict[str, Any] | None = None   # the newer way to say both
     attention_bias: bool = False
     attention_dropout: float = 0.0
     classifier_dropout: float | None = None         # None: 0.1
@@ -81,6 +83,15 @@ class LlamaConfig(ModelConfig):
 
     def check(self) -> None:
         super().check()
+        scaling = self.rope_parameters                # transformers 5 writes rope_theta and rope_scaling as one
+        if scaling is not None:
+            if any(isinstance(part, dict) for part in scaling.values()):
+                raise ValueError(f"{type(self).__name__}: in rope_parameters every kind of layer has its own, which is not "
+                                 f"written here: {str(scaling)[:200]}")
+            self.rope_theta = scaling.get("rope_theta", self.rope_theta)
+            rest = {name: value for name, value in scaling.items() if name != "rope_theta"}
+            self.rope_scaling = rest if rest.get("rope_type", "default") != "default" else None
+            self.rope_parameters = None
         groups = self.num_key_value_heads
         if groups is not None and (groups < 1 or self.num_attention_heads % groups):
             raise ValueError(f"{type(self).__name__}: {self.num_attention_heads} heads cannot share "
@@ -93,6 +104,7 @@ class Qwen2Config(LlamaConfig):
     """Llama with biases on queries, keys and values."""
 
     model_type: ClassVar[str] = "qwen2"
+    unused: ClassVar[tuple[str, ...]] = ("sliding_window", "max_window_layers")     # without use_sliding_window
 
     vocab_size: int = 151936
     intermediate_size: int = 22016

@@ -44,6 +44,7 @@ class ReformerConfig(ModelConfig):
 
     model_type: ClassVar[str] = "reformer"
     prefix: ClassVar[str] = "reformer"
+    unused: ClassVar[tuple[str, ...]] = ("num_hidden_layers",)          # the length of attn_layers
     aliases: ClassVar[dict[str, str]] = {"head_dim": "attention_head_size", "intermediate_size": "feed_forward_size"}
 
     vocab_size: int = 320
@@ -59,11 +60,11 @@ class ReformerConfig(ModelConfig):
     axial_pos_shape: tuple[int, ...] | list[int] = (64, 64)             # rows and columns
     axial_pos_embds_dim: tuple[int, ...] | list[int] = (64, 192)        # their widths; together hidden_size
     axial_norm_std: float = 1.0
-    local_attn_chunk_length: int = 64
+    local_attn_chunk_length: int | None = 64        # None where no layer is of this kind
     local_num_chunks_before: int = 1
     local_num_chunks_after: int = 0
     local_attention_probs_dropout_prob: float = 0.05
-    lsh_attn_chunk_length: int = 64
+    lsh_attn_chunk_length: int | None = 64
     lsh_num_chunks_before: int = 1
     lsh_num_chunks_after: int = 0
     lsh_attention_probs_dropout_prob: float = 0.0
@@ -84,6 +85,13 @@ class ReformerConfig(ModelConfig):
     def num_hidden_layers(self) -> int:
         return len(self.attn_layers)
 
+    def _fill(self, settings: dict[str, Any]) -> None:
+        layers, number = settings.get("attn_layers", self.attn_layers), settings.pop("num_hidden_layers", None)
+        if number is not None and len(layers) != number:
+            raise ValueError(f"num_hidden_layers={number} and the {len(layers)} layers in attn_layers={layers} contradict each "
+                             "other: attn_layers, a kind for each layer, is enough")
+        super()._fill(settings)
+
     @property
     def chunks(self) -> list[int]:
         """The lengths of a chunk that the layers use."""
@@ -102,7 +110,7 @@ class ReformerConfig(ModelConfig):
                 setattr(self, name, tuple(getattr(self, name)))
         if not self.attn_layers or set(self.attn_layers) - {"lsh", "local"}:
             raise ValueError(f"attn_layers must list one of 'lsh' and 'local' for every layer, got {self.attn_layers!r}")
-        if min(self.chunks) < 1:
+        if not all(self.chunks) or min(self.chunks) < 1:
             raise ValueError(f"a chunk needs at least 1 position, got lsh_attn_chunk_length={self.lsh_attn_chunk_length} and "
                              f"local_attn_chunk_length={self.local_attn_chunk_length}")
         super().check()
@@ -112,7 +120,7 @@ class ReformerConfig(ModelConfig):
                              f"{self.axial_pos_embds_dim}")
         if self.tie_word_embeddings:
             raise ValueError("tie_word_embeddings=True is impossible here: predictions read both streams, 2 * hidden_size")
-        if self.num_hashes < 1 or any(n < 2 or n % 2 for n in self.factors(1)):
+        if "lsh" in self.attn_layers and (self.num_hashes < 1 or any(n < 2 or n % 2 for n in self.factors(1))):
             raise ValueError(f"num_buckets must be even, or several even numbers, and num_hashes at least 1: got "
                              f"{self.num_buckets} and {self.num_hashes}")
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.heads import check_labels, classification_loss, last_token
-from course.inputs import check_ids, check_inputs, per_layer
+from course.inputs import check_ids, check_inputs, check_size, per_layer
 from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, hide, sinusoids
 from course.outputs import AdaptiveLMOutput, MemoryHeadOutput, MemoryModelOutput
@@ -35,6 +35,8 @@ class TransfoXLConfig(ModelConfig):
     aliases: ClassVar[dict[str, str]] = {"hidden_size": "d_model", "num_hidden_layers": "n_layer", "head_dim": "d_head",
                                          "num_attention_heads": "n_head", "intermediate_size": "d_inner",
                                          "initializer_range": "init_std", "n_token": "vocab_size"}
+    unused: ClassVar[tuple[str, ...]] = ("init", "init_range", "proj_init_std")
+    variants: ClassVar[dict[str, Any]] = {"attn_type": 0, "adaptive": True, "sample_softmax": -1}
 
     vocab_size: int = 267735
     cutoffs: list = field(default_factory=lambda: [20000, 40000, 200000])     # where classes of rarer words begin
@@ -211,16 +213,17 @@ class AdaptiveSoftmax(nn.Module):
         return losses
 
 
-def resize(model: Any, new_size: int | None = None) -> Any:
+def resize(model: Any, new_size: int | None = None, pad_to_multiple_of: int | None = None) -> Any:
     """Makes room for new_size tokens: new words, with random weights, join the class of the rarest."""
     config, tokens, softmax = model.config, model.base_model.tokens, getattr(model, "softmax", None)
-    more = (new_size or config.vocab_size) - config.vocab_size
+    new_size = check_size(config.vocab_size if new_size is None else new_size, pad_to_multiple_of, config.pad_token_id)
+    more = new_size - config.vocab_size
     if more < 0:
         raise ValueError(f"this vocabulary of {config.vocab_size} words can only grow, got new_size={new_size}")
     for table in (tokens.tables[-1], *(softmax.layers[-1:] if softmax else ())):
         for name, old in list(table.named_parameters()):
             new = torch.randn(more, *old.shape[1:]).to(old) * config.init_std
-            setattr(table, name, nn.Parameter(torch.cat([old.detach(), new])))
+            setattr(table, name, nn.Parameter(torch.cat([old.detach(), new]), old.requires_grad))
     config.vocab_size += more
     model.tie_weights()
     return tokens
@@ -256,7 +259,7 @@ class TransfoXLModel(PreTrainedModel):
         waves = sinusoids(places.flip(0).clamp(0, config.clamp_len if config.clamp_len > 0 else None), width).to(x.dtype)
         distances = F.pad(self.dropout(waves), (0, 0, 1, 0))[None]  # (1, 1 + S, D): the first query starts at place T
         back = places[past:, None] - places  # (T, S)
-        hidden = (back < 0) | ((back >= config.mem_len) & config.same_length)
+        hidden = (back < 0) | (back >= config.mem_len) if config.same_length else back < 0
         mask = hide(hidden, x.dtype)
         want_weights = config.output_attentions if output_attentions is None else output_attentions
         want_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states

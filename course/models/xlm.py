@@ -37,6 +37,8 @@ class XLMConfig(ModelConfig):
     aliases: ClassVar[dict[str, str]] = {"hidden_size": "emb_dim", "num_hidden_layers": "n_layers",
                                          "num_attention_heads": "n_heads", "n_words": "vocab_size",
                                          "initializer_range": "init_std"}
+    unused: ClassVar[tuple[str, ...]] = ("bos_index", "eos_index", "unk_index", "mask_index", "start_n_top", "end_n_top")
+    variants: ClassVar[dict[str, Any]] = {"summary_use_proj": True, "summary_proj_to_labels": True}
 
     vocab_size: int = 30145
     emb_dim: int = 2048                             # D

@@ -35,6 +35,7 @@ class XLNetConfig(ModelConfig):
     aliases: ClassVar[dict[str, str]] = {"hidden_size": "d_model", "num_hidden_layers": "n_layer", "n_token": "vocab_size",
                                          "num_attention_heads": "n_head", "intermediate_size": "d_inner",
                                          "hidden_act": "ff_activation"}
+    unused: ClassVar[tuple[str, ...]] = ("untie_r", "start_n_top", "end_n_top")
 
     vocab_size: int = 32000
     d_model: int = 1024                             # D
@@ -192,7 +193,9 @@ class XLNetModel(PreTrainedModel):
             return None, None
         places = torch.arange(past + x.shape[1], device=x.device)
         ahead = places - places[past:, None]                                              # (T, S)
-        hidden = ((ahead > 0) | (ahead < -past) & self.config.same_length) & (self.config.attn_type == "uni")
+        hidden = ahead > 0 if self.config.attn_type == "uni" else torch.zeros_like(ahead, dtype=torch.bool)
+        if self.config.attn_type == "uni" and self.config.same_length:
+            hidden = hidden | (ahead < -past)
         for mask in given:
             hidden = hidden | F.pad(mask, (past, 0))                                      # (1 or B, T, S)
         content, query = (hide(h, x.dtype).unsqueeze(-3) for h in (hidden & (ahead != 0), hidden))

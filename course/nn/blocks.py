@@ -51,11 +51,13 @@ def apply_chunking_to_forward(forward_fn: Callable, chunk_size: int, chunk_dim: 
 
 
 class Embedding(nn.Embedding):
-    """One learned vector per id. Its first numbers come from the model's init_weights: torch's own initialisation would
-    import torch's compiler, a second's work, when a checkpoint is loaded through the meta device."""
+    """One learned vector per id."""
 
     def reset_parameters(self) -> None:
-        pass
+        """Random numbers, but not on the meta device, through which checkpoints are loaded: there torch would import its
+        compiler, a second's work, for numbers that nobody sees."""
+        if self.weight.device.type != "meta":
+            super().reset_parameters()
 
     def forward(self, ids: Tensor) -> Tensor:
         """(...) -> (..., D)."""

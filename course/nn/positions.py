@@ -24,6 +24,12 @@ def rotary_frequencies(head_width: int, base: float, scaling: dict[str, Any] | N
     """
     frequencies = 1 / base ** (torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
     kind = "default" if scaling is None else scaling.get("rope_type", scaling.get("type", "default"))
+    needed = {"linear": ("factor",), "llama3": ("factor", "original_max_position_embeddings", "low_freq_factor",
+                                                "high_freq_factor")}.get(kind, ())
+    for name in needed:
+        if not isinstance(value := scaling.get(name), (int, float)) or value <= 0:
+            raise ValueError(f"rope_scaling of the type {kind!r} needs a number above 0 for each of {', '.join(needed)}; its "
+                             f"{name} is {value!r}")
     if kind == "linear":
         return frequencies / scaling["factor"]
     if kind == "llama3":

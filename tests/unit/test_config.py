@@ -113,7 +113,7 @@ def test_overrides_win_and_the_config_can_be_passed(tmp_path):
     made = AutoConfig.from_pretrained(tmp_path, hidden_dropout_prob=0.5, output_hidden_states=True)
     assert made.hidden_dropout_prob == 0.5
     model = BertModel.from_pretrained(tmp_path, config=made)
-    assert model.config is made
+    assert model.config == made and model.config is not made
     assert model.dropout.p == 0.5
 
 

@@ -94,7 +94,7 @@ def test_the_same_model_comes_back(tmp_path, kind, settings):
     torch.testing.assert_close(logits(course.AutoModelForCausalLM.from_pretrained(tmp_path)), logits(made), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("format", "most"), [("F16", 0.005), ("BF16", 0.05), ("Q8_0", 0.1)])
+@pytest.mark.parametrize(("format", "most"), [("F16", 0.01), ("BF16", 0.08), ("Q8_0", 0.2)])
 def test_weights_of_few_bits_come_close(tmp_path, format, most):
     made = model()
     write(tmp_path / "x.gguf", made, quantize=gguf.GGMLQuantizationType[format])

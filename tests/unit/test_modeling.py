@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -128,8 +129,6 @@ LAYER = "bert.encoder.layer.0.output.dense.weight"
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda w: w | {"bert.foo.weight": torch.ones(1)}, "holds 'bert.foo.weight', which BertForSequenceClassification has no place for"),
-    (lambda w: w | {LAYER.replace("0", "7"): w[LAYER]}, r"holds 'bert.layers.7.feed_forward.down.weight'.*num_hidden_layers=2"),
     (lambda w: {n: v for n, v in w.items() if n != LAYER},
      "lacks 'bert.layers.0.feed_forward.down.weight'.*'bert.encoder.layer.0.output.dense.weight' in the file"),
     (lambda w: w | {LAYER: torch.ones(3, 3)}, r"has the shape \(3, 3\) in .* and \(24, 40\) in BertForSequenceClassification"),
@@ -144,9 +143,22 @@ def test_weights_that_do_not_fit(folder, change, message):
         load(folder)
 
 
-def test_a_config_with_another_number_of_layers(folder):
-    with pytest.raises(ValueError, match="num_hidden_layers=1"):
-        load(folder, num_hidden_layers=1)
+@pytest.mark.parametrize("extra", [{"loss_fct.weight": torch.ones(2)}, {"bert.foo.weight": torch.ones(1), "crf.transitions": torch.ones(3, 3)},
+                                   {"class_weights": torch.arange(3)}, {f"more.{i}": torch.ones(1) for i in range(30)}], ids=str)
+def test_entries_that_no_model_has_a_place_for_are_named_in_one_warning(folder, extra, caplog):
+    wanted = load(folder)
+    replace_weights(folder, weights_of(folder) | extra)
+    assert tiny.same_weights(load(folder), wanted)
+    assert len(caplog.records) == 1 and all(f"'{name}'" in caplog.text for name in sorted(extra)[:20])
+    assert ("and 10 more" in caplog.text) == (len(extra) == 30)
+    with pytest.raises(ValueError, match="lacks 'bert.pooler"):
+        replace_weights(folder, {n: v for n, v in weights_of(folder).items() if "pooler.dense.bias" not in n})
+        load(folder)
+
+
+def test_a_config_with_another_number_of_layers(folder, caplog):
+    assert len(load(folder, num_hidden_layers=1).bert.layers) == 1
+    assert "bert.encoder.layer.1.output.dense.weight" in caplog.text and len(caplog.records) == 1
     with pytest.raises(ValueError, match="lacks 'bert.layers.2"):
         load(folder, num_hidden_layers=3)
 
@@ -342,11 +354,143 @@ def test_layers_that_share_a_weight_are_saved_whole(tmp_path):
     assert tiny.same_weights(load(tmp_path), model)
 
 
-def test_a_part_of_ones_own_cannot_be_saved_as_a_checkpoint(tmp_path):
+def test_a_part_of_ones_own_inside_a_body_cannot_be_saved_as_a_checkpoint(tmp_path):
     model = tiny.model()
-    model.classifier = torch.nn.Sequential(model.classifier, torch.nn.Tanh())
-    with pytest.raises(ValueError, match=r"has 'classifier.0.weight', a part of your own.*torch.save"):
+    model.bert.layers[0].attention.q = torch.nn.Sequential(model.bert.layers[0].attention.q, torch.nn.Tanh())
+    with pytest.raises(ValueError, match=r"has 'bert.layers.0.attention.q.0.weight', a part of your own.*torch.save"):
         model.save_pretrained(tmp_path)
+
+
+def test_classes_of_a_notebook(tmp_path, batch, caplog):
+    """A cell that derives a class: HF_NAMES are those of the file where the architecture is written."""
+    space = {"__name__": "__main__", "course": course, "torch": torch}
+    exec("""
+class Mine(course.BertForSequenceClassification):
+    pass
+
+class Deeper(Mine):
+    def __init__(self, config):
+        super().__init__(config)
+        self.classifier = torch.nn.Sequential(torch.nn.Linear(24, 8), torch.nn.Tanh(), torch.nn.Linear(8, config.num_labels))
+        self.post_init()
+
+class TwoHeads(course.PreTrainedModel):
+    config_class = course.BertConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = course.BertModel(config)
+        self.tone = torch.nn.Linear(24, 3)
+        self.topic = torch.nn.Linear(24, 5)
+        self.post_init()
+
+    def forward(self, **inputs):
+        pooled = self.bert(return_dict=True, **inputs).pooler_output
+        return self.tone(pooled), self.topic(pooled)
+""", space)
+    wanted = tiny.save(tmp_path / "plain")
+    model = space["Mine"].from_pretrained(tmp_path / "plain")
+    assert tiny.same_weights(model, wanted) and caplog.text == ""
+    for name in ("Mine", "Deeper", "TwoHeads"):
+        model = space[name].from_pretrained(tmp_path / "plain")
+        model.save_pretrained(tmp_path / name)
+        caplog.clear()
+        again = space[name].from_pretrained(tmp_path / name)
+        assert tiny.same_weights(again, model) and caplog.text == ""
+        torch.testing.assert_close(again(**batch)[0], model(**batch)[0])
+    body = AutoModel.from_pretrained(tmp_path / "TwoHeads")
+    assert tiny.same_weights(body, model.bert) and "'tone.bias'" in caplog.text and "'topic.weight'" in caplog.text
+
+
+# -- keywords, configs, sizes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [
+    {"attn_implementation": "eager"}, {"attn_implementation": "sdpa", "low_cpu_mem_usage": True}, {"use_safetensors": True},
+    {"from_tf": False, "mirror": "tuna", "variant": None, "resume_download": True}, {"torch_dtype": torch.float32, "weights_only": True},
+    {"device_map": "auto"}, {"device_map": {"": "cpu"}}, {"subfolder": "", "quantization_config": None, "load_in_8bit": False}], ids=str)
+def test_keywords_that_change_no_answer(folder, batch, options):
+    wanted = load(folder)(**batch).logits
+    torch.testing.assert_close(load(folder, **options)(**batch).logits, wanted)
+    torch.testing.assert_close(BertForSequenceClassification.from_pretrained(folder, **options)(**batch).logits, wanted)
+
+
+@pytest.mark.parametrize("option", [{"from_tf": True}, {"variant": "fp16"}, {"load_in_4bit": True}], ids=str)
+def test_keywords_with_an_effect_that_is_not_written_here(folder, option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}=.*course does not have"):
+        load(folder, **option)
+
+
+def test_torchscript_gives_tuples(folder, batch):
+    model = load(folder, torchscript=True)
+    assert isinstance(model(**batch), tuple) and model(**batch, return_dict=True).logits is not None
+
+
+def test_neutral_keywords_of_saving(tmp_path):
+    tiny.model().save_pretrained(tmp_path, push_to_hub=False, is_main_process=True, state_dict=None, variant=None, token=None)
+    assert load(tmp_path)
+
+
+def test_a_config_that_is_passed_is_copied(folder):
+    config = course.AutoConfig.from_pretrained(folder)
+    before = config.to_dict()
+    for model in (load(folder, config=config), BertModel.from_pretrained(folder, config), AutoModel.from_config(config)):
+        model.resize_token_embeddings(200)
+        assert model.config.vocab_size == 200 and config.to_dict() == before
+    assert load(folder, config=config).config.vocab_size == len(tiny.VOCAB)
+
+
+def test_a_config_by_its_name_or_file(folder, tmp_path, batch):
+    wanted = load(folder)
+    settings = wanted.config.to_dict()
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings/config.json").write_text(json.dumps(settings | {"output_attentions": True}))
+    for where in (str(tmp_path / "settings"), tmp_path / "settings", tmp_path / "settings/config.json"):
+        for loader in (load, BertForSequenceClassification.from_pretrained):
+            model = loader(folder, config=where)
+            assert tiny.same_weights(model, wanted) and model(**batch).attentions is not None
+    assert load(folder, config=tmp_path / "settings", num_labels=5).config.num_labels == 5
+
+
+@pytest.mark.parametrize("size", [np.int64(200), torch.tensor(200), np.int32(200)], ids=repr)
+def test_sizes_of_numpy_and_torch(tmp_path, size):
+    model = tiny.model("ForMaskedLM")
+    model.resize_token_embeddings(size)
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["vocab_size"] == 200
+    assert AutoModelForMaskedLM.from_pretrained(tmp_path).config.vocab_size == 200
+    with pytest.raises(TypeError, match="a whole number, like len"):
+        model.resize_token_embeddings(3.5)
+
+
+def test_a_vocabulary_padded_for_speed():
+    model = tiny.model("ForMaskedLM")
+    assert model.resize_token_embeddings(len(tiny.VOCAB) + 1, pad_to_multiple_of=64).num_embeddings == 128
+    assert model.config.vocab_size == 128 and model(torch.tensor([[127]])).logits.shape == (1, 1, 128)
+    model.resize_token_embeddings(pad_to_multiple_of=100)
+    assert model.config.vocab_size == 200
+
+
+def test_frozen_embeddings_stay_frozen():
+    model = tiny.model("ForMaskedLM", tie_word_embeddings=False)
+    model.bert.requires_grad_(False)
+    model.resize_token_embeddings(200)
+    assert not model.get_input_embeddings().weight.requires_grad and model.get_output_embeddings().weight.requires_grad
+    summariser = course.BartForConditionalGeneration(course.BartConfig(
+        vocab_size=50, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=20))
+    summariser.resize_token_embeddings(60)
+    assert not summariser.lm_head.bias.requires_grad and summariser.lm_head.weight.requires_grad
+
+
+def test_a_vocabulary_too_small_for_padding():
+    model = tiny.model(pad_token_id=60)
+    with pytest.raises(ValueError, match="no room for padding, the token pad_token_id=60: set model.config.pad_token_id"):
+        model.resize_token_embeddings(50)
+    assert model.config.vocab_size == len(tiny.VOCAB)
+    model.config.pad_token_id = None                  # the cure
+    model.resize_token_embeddings(50)
+    assert model(torch.tensor([[49]])).logits.shape == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["", None, 5], ids=repr)
