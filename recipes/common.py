@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from course.checkpoint import their_names
@@ -145,6 +145,8 @@ def evaluation_texts(data: Path) -> dict[str, list[str]]:
         "state_of_the_union, last tenth": [part for speech in speeches[-len(speeches) // 10:]
                                            for part in speech.split("\n") if len(part) > 40],
         "local_life": column(HERE.parent / "datasets/local_life.csv", "answer"),
+        "everyday": [value for path in sorted(HERE.glob("everyday_*.tsv")) for row in table(path)
+                     for key, value in row.items() if key not in ("expected", "sensible", "label")],
     }
 
 
@@ -185,9 +187,11 @@ def model_inputs(rows: Sequence[Sequence[int]], sep: int = 3) -> dict[str, Tenso
     return {"input_ids": ids, "attention_mask": (ids != PAD).long(), "token_type_ids": second.long()}
 
 
-def new_model(kind, **options) -> nn.Module:
-    """A model over pocket/encoder with a new head. Texts are read once or a few times: dropout would only cost time."""
-    return kind.from_pretrained(str(POCKET / "encoder"), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **options)
+def new_model(kind, begin: str = "", **options) -> nn.Module:
+    """A model over pocket/encoder with a new head, or the finished adapter in the folder `begin`, to be trained further.
+    Texts are read once or a few times: dropout would only cost time."""
+    return kind.from_pretrained(begin or str(POCKET / "encoder"), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+                                **options)
 
 
 # ---------------------------------------------------------------- LoRA
@@ -218,10 +222,12 @@ def wrap(model: nn.Module, r: int, alpha: int, frozen: int = 0) -> dict[str, LoR
             parent, _, child = name.rpartition(".")
             found[hub_name[f"{name}.weight"].removesuffix(".weight")] = lora = LoRA(module, r, alpha)
             setattr(model.get_submodule(parent), child, lora)
-    if getattr(model.base_model, "pooler", None) is not None:
-        pooler = model.base_model.pooler.requires_grad_(True)
-        with torch.no_grad():  # it starts by handing on what [CLS] knows
-            nn.init.eye_(pooler.weight)
+    pooler = getattr(model.base_model, "pooler", None)
+    if pooler is not None:
+        pooler.requires_grad_(True)
+        if not pooler.bias.any():  # a new one starts by handing on what [CLS] knows
+            with torch.no_grad():
+                nn.init.eye_(pooler.weight)
     return found
 
 
@@ -230,13 +236,16 @@ HEADS = {"BertForSequenceClassification": ("SEQ_CLS", {"bert.pooler": "bert.pool
          "BertForQuestionAnswering": ("QUESTION_ANS", {"qa_outputs": "qa_outputs"})}
 
 
-def save_adapter(model: nn.Module, loras: dict[str, LoRA], keep: int, out: Path, labels: Sequence[str] = (),
-                 encoder: Path = POCKET / "encoder") -> None:
-    """The adapter folder, as PEFT writes it: of each correction its `keep` largest singular directions, and the head."""
+def save_adapter(model: nn.Module, loras: dict[str, LoRA], args: argparse.Namespace, labels: Sequence[str] = (),
+                 **training: object) -> None:
+    """The adapter folder, as PEFT writes it: of each correction its `keep` largest singular directions, and the head;
+    training.json says how it was made."""
+    encoder, out, keep = POCKET / "encoder", args.out, args.keep
     task, heads = HEADS[type(model).__name__]
-    weights = {}
+    weights, before = {}, load_file(encoder / "model.safetensors")
     for name, lora in loras.items():
-        u, s, v = torch.linalg.svd((lora.B @ lora.A * lora.scale).detach(), full_matrices=False)
+        change = lora.linear.weight + lora.B @ lora.A * lora.scale - before[f"{name}.weight"].float()
+        u, s, v = torch.linalg.svd(change.detach(), full_matrices=False)
         weights[f"base_model.model.{name}.lora_A.weight"] = s[:keep, None].sqrt() * v[:keep]
         weights[f"base_model.model.{name}.lora_B.weight"] = u[:, :keep] * s[:keep].sqrt()
     for ours, theirs in heads.items():
@@ -257,6 +266,9 @@ def save_adapter(model: nn.Module, loras: dict[str, LoRA], keep: int, out: Path,
     write_json(out / "config.json", config)
     for name in ("vocab.txt", "tokenizer_config.json"):
         shutil.copy(encoder / name, out / name)
+    kept = ("rank", "keep", "alpha", "frozen", "lr", "tokens", "length", "seed")
+    write_json(out / "training.json", {name: getattr(args, name) for name in kept} | training
+               | {"date": time.strftime("%Y-%m-%d")})
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -266,17 +278,18 @@ def write_json(path: Path, content: dict) -> None:
 # ---------------------------------------------------------------- training
 
 def train(model: nn.Module, plan: Sequence, loss: Callable[[Any], Tensor], args, guard: Guard,
-          texts: Iterable[str]) -> None:
-    """AdamW over the batches of `plan`, loss(batch) each, after the guard has seen all `texts`. The same command goes on
-    from the last checkpoint in args.work; at the end the model holds the average of the last steps, which predicts
-    better than the last step itself."""
+          texts: Iterable[str]) -> int:
+    """AdamW over the batches of `plan`, loss(batch) each, after the guard has seen all `texts`; the number of steps done,
+    fewer than planned where --minutes ended it (the rate falls to zero by then). The same command goes on from the last
+    checkpoint in args.work; at the end the model holds the average of the last steps, which predicts better than the last
+    step itself."""
     guard.check(texts)
     learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
     average = {name: p.detach().clone() for name, p in learned.items()}
     log.info("%.2f M of %.2f M weights are trained, %d steps", sum(p.numel() for p in learned.values()) / 1e6,
              sum(p.numel() for p in model.parameters()) / 1e6, len(plan))
     optimizer = torch.optim.AdamW(learned.values(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    step, total, seen = 0, 0.0, 0
+    step, total, seen, spent, done = 0, 0.0, 0, 0.0, 0.0
     args.work.mkdir(parents=True, exist_ok=True)
     checkpoint = args.work / "checkpoint.pt"
     if checkpoint.exists():
@@ -286,34 +299,38 @@ def train(model: nn.Module, plan: Sequence, loss: Callable[[Any], Tensor], args,
                              "give it a --work of its own, or delete the checkpoint")
         model.load_state_dict(saved["learned"], strict=False)
         optimizer.load_state_dict(saved["optimizer"])
-        average, step = saved["average"], saved["step"]
+        average, step, spent = saved["average"], saved["step"], saved["spent"]
         log.info("going on from step %d", step)
     model.train()
-    began = noted = kept = time.time()
-    while step < len(plan):
+    noted = kept = time.time()
+    began = noted - spent
+    while step < len(plan) and done < 1:
         value = loss(plan[step])
         value.backward()
         nn.utils.clip_grad_norm_(learned.values(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1.0, (step + 1) / args.warm, 1.02 - step / len(plan))
+            group["lr"] = args.lr * min(1.0, (step + 1) / args.warm, 1.02 - done)
         optimizer.step()
         optimizer.zero_grad()
         step, total, seen = step + 1, total + value.item(), seen + 1
         with torch.no_grad():
             for name, p in learned.items():
                 average[name].lerp_(p, max(0.005, 1 / step))
-        now, last = time.time(), step == len(plan)
+        now = time.time()
+        done = max(step / len(plan), (now - began) / 60 / args.minutes if args.minutes else 0)
+        last = done >= 1
         if now - noted > 30 or last:
             log.info("step %d/%d  loss %.4f  %.1f min", step, len(plan), total / seen, (now - began) / 60)
             noted, total, seen = now, 0.0, 0
         if now - kept > 120 or last:
             torch.save({"learned": {name: p.detach() for name, p in learned.items()}, "average": average,
-                        "optimizer": optimizer.state_dict(), "step": step, "steps": len(plan)},
+                        "optimizer": optimizer.state_dict(), "step": step, "steps": len(plan), "spent": now - began},
                        checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
             kept = now
     model.load_state_dict(average, strict=False)
     model.eval()
+    return step
 
 
 # ---------------------------------------------------------------- scores and the card
@@ -338,20 +355,51 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.corrcoef(ranks(x), ranks(y))[0, 1])
 
 
-def write_card(name: str, folder: Path, scores: dict, training: dict | None) -> None:
-    """scores.json, training.json, and README.md from recipes/cards/NAME.md: no figure on a card is typed."""
+def everyday(name: str, answer: Callable[[list[dict]], list[str]],
+             same: Callable[[str, str], bool] = str.__eq__) -> list[dict]:
+    """The rows of everyday_NAME.tsv, written before the first result was seen, with the model's answers."""
+    rows = table(HERE / f"everyday_{name}.tsv")
+    return [row | {"answer": found, "right": same(found, row["expected"])}
+            for row, found in zip(rows, answer(rows), strict=True)]
+
+
+def everyday_table(rows: list[dict]) -> str:
+    """The rows as a table; what was wrong is said."""
+    names = [name for name in rows[0] if name != "right"]
+    return "\n".join(["| " + " | ".join([*names, ""]) + " |", "|---" * (len(names) + 1) + "|"]
+                     + ["| " + " | ".join([*(row[name] for name in names), "" if row["right"] else "**wrong**"]) + " |"
+                        for row in rows])
+
+
+def write_card(name: str, folder: Path, scores: dict) -> None:
+    """scores.json, and README.md from recipes/cards/NAME.md: no figure on a card is typed."""
     write_json(folder / "scores.json", scores)
-    if training:
-        write_json(folder / "training.json", training)
     (folder / "README.md").write_text(card(name, folder), encoding="utf-8")
 
 
+def with_errors(value: Any) -> Any:
+    """Scores [value, error] as '0.812 ± 0.004', wherever they stand."""
+    if isinstance(value, dict):
+        return {key: with_errors(part) for key, part in value.items()}
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(x, float) for x in value)
+    return f"{value[0]:.3f} ± {value[1]:.3f}" if pair else value
+
+
 def card(name: str, folder: Path) -> str:
-    """The model card that follows from the folder's scores.json. A score [value, error] reads '0.812 ± 0.004'."""
+    """The model card that follows from scores.json and training.json. A score [value, error] reads '0.812 ± 0.004'."""
     found = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    shown = {key: f"{value[0]:.3f} ± {value[1]:.3f}" if isinstance(value, list) and len(value) == 2
-             and all(isinstance(x, float) for x in value) else value for key, value in found.items()}
-    return (HERE / "cards" / f"{name}.md").read_text(encoding="utf-8").format(**shown)
+    rows = found.pop("everyday", [])
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    for key, counts in training.items():
+        if isinstance(counts, dict):
+            training[key] = " · ".join(f"{source} {n:,}" for source, n in counts.items())
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
+    wrong = [" · ".join(f"{value}" for key, value in row.items() if key not in ("right", "expected", "answer"))
+             + f" → *{row['answer']}*, expected *{row['expected']}*" for row in rows if not row["right"]]
+    return (HERE / "cards" / f"{name}.md").read_text(encoding="utf-8").format(
+        **with_errors(found), training=training, megabytes=size,
+        everyday_right=len(rows) - len(wrong), everyday_texts=len(rows),
+        everyday_table=everyday_table(rows) if rows else "", wrong="\n".join(f"- {line}" for line in wrong[:3]))
 
 
 # ---------------------------------------------------------------- command line
@@ -364,9 +412,10 @@ def arguments(doc: str, name: str, **defaults: object) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build") / name, help="checkpoint and log")
     parser.add_argument("--evaluate", action="store_true", help="only score --out and rewrite its model card")
     options = {"rank": 32, "keep": 32, "alpha": 64, "frozen": 2, "lr": 1e-3, "tokens": 1024, "length": 128, "warm": 60,
-               "threads": 1, "seed": 17} | defaults
+               "minutes": 0.0, "begin": "", "threads": 1, "seed": 17} | defaults
     for option, value in options.items():
-        parser.add_argument(f"--{option}", type=type(value), default=value)
+        many = {"nargs": "+", "type": type(value[0])} if isinstance(value, list) else {"type": type(value)}
+        parser.add_argument(f"--{option}", default=value, **many)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -377,7 +426,12 @@ def arguments(doc: str, name: str, **defaults: object) -> argparse.Namespace:
     return args
 
 
-def settings(args: argparse.Namespace, **more: object) -> dict:
-    """What the card says about a run."""
-    kept = ("rank", "keep", "alpha", "frozen", "lr", "tokens", "length", "seed")
-    return {name: getattr(args, name) for name in kept} | more | {"date": time.strftime("%Y-%m-%d")}
+def run(doc: str, name: str, fit: Callable[[argparse.Namespace], None], score: Callable[[Path, Path], dict],
+        **defaults: object) -> None:
+    """The program of a recipe: train, score, write the card."""
+    args = arguments(doc, name, **defaults)
+    if not args.evaluate:
+        fit(args)
+    scores = score(args.data, args.out)
+    log.info("%s", json.dumps(scores, ensure_ascii=False))
+    write_card(name, args.out, scores)

