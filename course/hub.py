@@ -10,6 +10,9 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ NEUTRAL: dict[str, tuple | None] = {
     "attn_implementation": None, "low_cpu_mem_usage": None, "use_safetensors": None, "weights_only": None, "_fast_init": None,
     "from_tf": (False,), "from_flax": (False,), "from_pt": (False, True), "variant": (None,), "subfolder": (None, ""),
     "quantization_config": (None,), "load_in_8bit": (False,), "load_in_4bit": (False,), "state_dict": (None,)}
+looked_for: ContextVar[dict[tuple, Path | None] | None] = ContextVar("looked_for", default=None)
 CLASSIC = ("bert-base-uncased", "bert-base-cased", "bert-large-uncased", "bert-base-multilingual-cased",
            "distilbert-base-uncased", "distilbert-base-cased", "distilbert-base-uncased-finetuned-sst-2-english",
            "distilroberta-base", "roberta-base", "gpt2", "distilgpt2", "t5-small", "t5-base", "facebook/bart-large-cnn",
@@ -73,14 +77,35 @@ def dataset_names() -> list[str]:
     return sorted(path.stem for path in DATASETS.glob("*.csv"))
 
 
-def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, cache_dir: str | os.PathLike | None = None,
-              revision: str | None = None, local_files_only: bool = False, token: str | bool | None = None,
-              force_download: bool = False, repo_type: str = "model") -> Path | None:
+@contextmanager
+def each_file_once() -> Iterator[None]:
+    """Inside, what was looked for once, found or absent, is not looked for again: the class of a model, the model and its
+    tokenizer all need config.json, and what the Hub lacks costs a request each time."""
+    token = looked_for.set({})
+    try:
+        yield
+    finally:
+        looked_for.reset(token)
+
+
+def find_file(name: str | os.PathLike, filename: str, *, required: bool = True, **options: Any) -> Path | None:
     """The path of a file of a checkpoint (or, repo_type="dataset", of a data set) on this computer; None when it does
-    not exist and is not required.
+    not exist and is not required. Options: cache_dir, revision, local_files_only, token, force_download, repo_type.
 
     Raises FileNotFoundError or OSError with the cure when a required file cannot be had.
     """
+    known, key = looked_for.get(), (str(name), filename, *sorted(options.items()))
+    if known is None:
+        return look_for(name, filename, required=required, **options)
+    if key not in known or known[key] is None and required:
+        known[key] = look_for(name, filename, required=required, **options)
+    return known[key]
+
+
+def look_for(name: str | os.PathLike, filename: str, *, required: bool, cache_dir: str | os.PathLike | None = None,
+             revision: str | None = None, local_files_only: bool = False, token: str | bool | None = None,
+             force_download: bool = False, repo_type: str = "model") -> Path | None:
+    """find_file without a memory: a folder, a pocket model, the cache, the Hub."""
     if not isinstance(name, (str, os.PathLike)) or not str(name):
         raise TypeError(f"a model name or a folder is needed, got {name!r}")
     name = os.fspath(name)

@@ -70,7 +70,11 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
     """
     options, task_options = hub.split_options(kwargs)
     dtype = task_options.pop("torch_dtype", dtype)
-    task_options.pop("framework", None)               # transformers chose between torch and TensorFlow with it
+    given = (model_kwargs or {}) | {name: task_options.pop(name) for name in ("config",) if name in task_options}
+    for name in ("framework", "torchscript", "feature_extractor", "image_processor"):        # of other kinds of models
+        task_options.pop(name, None)
+    if (place := task_options.pop("device_map", None)) not in (None, "auto") and device is None:
+        device = place
     if not isinstance(task, str):
         raise TypeError(f"pipeline needs a task: {', '.join(sorted([*TASKS, *ALIASES]))}; got {task!r}")
     name = ALIASES.get(task, "translation" if re.fullmatch(r"translation_\w+_to_\w+", task) else task)
@@ -90,18 +94,32 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
         research = "" if model == classic else f"; for research, name a larger model such as {classic!r}"
         log.warning("No model was named: %s uses %s%s.", task, model, research)
     device = choose_device(device)
-    names: dict[str, str] = {}
+    with hub.each_file_once():
+        loaded, words, names = load(auto_class, model, tokenizer, dtype, device, use_fast, given, options)
+    if not isinstance(loaded, auto_models.class_for(loaded.config.model_type, *getattr(auto_models, auto_class).endings)):
+        raise TypeError(f"{task} needs a model loaded with {auto_class}, this one is a {type(loaded).__name__}"
+                        + (": its body is model.base_model" if auto_class == "AutoModel" else ""))
+    made = getattr(importlib.import_module(f"course.pipelines.{file}"), class_name)
+    pipe = made(loaded, words, task, device, batch_size, **task_options)
+    pipe.names = names
+    return pipe
+
+
+def load(auto_class: str, model: Any, tokenizer: Any, dtype: str | torch.dtype | None, device: torch.device, use_fast: bool,
+         model_kwargs: dict[str, Any], options: dict[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizer, dict[str, str]]:
+    """Names or loaded objects -> (model, tokenizer, the names that give just these once more)."""
+    names = {}
     if isinstance(model, PreTrainedModel):
         if dtype is not None or options or model_kwargs:
-            raise ValueError("dtype, model_kwargs and the options for loading belong to a model given by name; this one is "
-                             "loaded already: use model.to(torch.bfloat16), or pass its name")
+            raise ValueError("dtype, config, model_kwargs and the options for loading belong to a model given by name; this "
+                             "one is loaded already: use model.to(torch.bfloat16), or pass its name")
         if tokenizer is None:
             raise ValueError("a loaded model does not know its tokenizer: pass tokenizer=… as well")
     elif isinstance(model, (str, os.PathLike)):
         tokenizer = model if tokenizer is None else tokenizer
         names = {} if options or model_kwargs else {"model": str(model)}
         model = getattr(auto_models, auto_class).from_pretrained(
-            model, dtype=resolve_dtype(dtype, device), **options, **(model_kwargs or {}))
+            model, dtype=resolve_dtype(dtype, device), **options, **model_kwargs)
     else:
         raise TypeError(f"model must be a name, a folder or a loaded model, got {type(model).__name__}")
     if isinstance(tokenizer, (str, os.PathLike)):
@@ -109,14 +127,7 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **options)
     if not isinstance(tokenizer, PreTrainedTokenizer):
         raise TypeError(f"tokenizer must be a name, a folder or a loaded tokenizer, got {type(tokenizer).__name__}")
-    assert isinstance(model, PreTrainedModel)
-    if not isinstance(model, auto_models.class_for(model.config.model_type, *getattr(auto_models, auto_class).endings)):
-        raise TypeError(f"{task} needs a model loaded with {auto_class}, this one is a {type(model).__name__}"
-                        + (": its body is model.base_model" if auto_class == "AutoModel" else ""))
-    made = getattr(importlib.import_module(f"course.pipelines.{file}"), class_name)
-    pipe = made(model, tokenizer, task, device, batch_size, **task_options)
-    pipe.names = names
-    return pipe
+    return model, tokenizer, names
 
 
 def choose_device(device: int | str | torch.device | None) -> torch.device:

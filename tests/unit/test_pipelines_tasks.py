@@ -11,7 +11,7 @@ import tiny
 import torch
 
 import course
-from course import pipeline
+from course import hub, pipeline
 from course.pipelines import TASKS, base
 from course.tokenizers.byte_bpe import BYTES
 
@@ -341,6 +341,28 @@ def test_keywords_of_tutorials(ner, tmp_path, caplog):
     assert classify("good", tokenize_kwargs={"add_special_tokens": False})[0]["score"] == pytest.approx(plain.item(), abs=1e-6)
     with pytest.raises(TypeError, match="tokenize_kwargs must be a dict"):
         classify("good", tokenize_kwargs=5)
+
+
+def test_keywords_of_loading(ner, tmp_path):
+    folder = ner.model.name_or_path
+    config = course.AutoConfig.from_pretrained(folder)
+    config.id2label = {number: f"KIND_{number}" for number in range(5)}
+    found = pipeline("ner", model=folder, config=config, device_map="auto", framework="pt", torchscript=False, tokenizer=folder)
+    assert {one["entity"] for one in found(TEXT)} <= set(config.id2label.values())
+    with pytest.raises(ValueError, match="belong to a model given by name"):
+        pipeline("ner", model=ner.model, tokenizer=ner.tokenizer, config=config)
+
+
+def test_a_pipeline_looks_for_each_file_once(ner, monkeypatch):
+    found = []
+    look_for = hub.look_for
+    monkeypatch.setattr(hub, "look_for", lambda name, filename, **options: found.append(filename) or look_for(name, filename, **options))
+    pipeline("ner", model=ner.model.name_or_path)
+    assert {"config.json", "tokenizer_config.json"} <= set(found) and len(found) == len(set(found))
+    with hub.each_file_once():
+        assert hub.find_file(ner.model.name_or_path, "none.json", required=False) is None
+        with pytest.raises(FileNotFoundError):
+            hub.find_file(ner.model.name_or_path, "none.json")
 
 
 def test_saved_and_made_by_the_name_of_the_class(ner, zero, tmp_path):
