@@ -58,6 +58,7 @@ _WHERE = {
                                                        "ForTokenClassification", "ForQuestionAnsweringSimple")),
     "course.tokenizers.auto": ("AutoTokenizer",),
     "course.tokenizers.base": ("PreTrainedTokenizer",),
+    "course.tokenizers.described": ("PreTrainedTokenizerFast",),
     "course.tokenizers.encoding": ("BatchEncoding",),
     "course.tokenizers.wordpiece": ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"),
     "course.tokenizers.bpe": ("CTRLTokenizer", "OpenAIGPTTokenizer", "OpenAIGPTTokenizerFast", "XLMTokenizer"),

@@ -18,13 +18,16 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer
 
 from course import hub
-from course.tokenizers import chat, framing, rust
+from course.tokenizers import chat, framing, rust, tokenizer_json
 from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, plain, to_tensor, whole
 from course.tokenizers.framing import NO_LIMIT
 from course.tokenizers.special import ROLES, Vocabulary, as_token
 
 log = logging.getLogger(__name__)
-FROM_FILES = ("vocab", "merges", "pieces", "charsmap", "self", "use_fast", "tokenizer_class", "processor_class", "auto_map")
+FROM_FILES = ("vocab", "merges", "pieces", "charsmap", "normalizer", "pre_tokenizer", "decoder", "single", "pair",
+              "trims_offsets", "ignore_merges", "tokenizer_json", "tokenizer_object", "self", "use_fast", "tokenizer_class",
+              "processor_class", "auto_map", "backend", "is_local")
+ADDED = ("added_tokens_decoder", "single", "pair", "trims_offsets")           # parts of a tokenizer.json beside its vocabulary
 
 
 class PreTrainedTokenizer(Vocabulary):
@@ -32,20 +35,26 @@ class PreTrainedTokenizer(Vocabulary):
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
     model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask")
+    special: ClassVar[dict[str, Any]] = {}          # the special tokens that a class has unless told otherwise
     single = "A:0"                                  # template: special tokens, mostly by role, and the texts, with types
-    pair = "A:0 B:0"
+    pair = "A:0 B:1"
     pad_token_type_id = 0
     saved_as = ""                                   # the tokenizer_class of files, where it is not the name of this class
     trims_offsets = False                           # whether the span of a piece leaves the blank before it out
+    json_first = False                              # whether tokenizer.json counts more than the other files
     is_fast = False
 
     def __init__(self, vocab: dict[str, int], *, model_max_length: int | None = None, padding_side: str = "right",
                  truncation_side: str = "right", clean_up_tokenization_spaces: bool = True,
                  additional_special_tokens: Sequence[str | AddedToken] | None = None, split_special_tokens: bool = False,
                  added_tokens_decoder: dict[int, AddedToken] | None = None, name_or_path: str = "",
-                 chat_template: str | dict[str, str] | list[dict[str, str]] | None = None, **kwargs: Any):
+                 chat_template: str | dict[str, str] | list[dict[str, str]] | None = None, single: str | None = None,
+                 pair: str | None = None, trims_offsets: bool | None = None,
+                 extra_special_tokens: Sequence[str | AddedToken] | dict[str, str | AddedToken] | None = None, **kwargs: Any):
         super().__init__(vocab, added_tokens_decoder)
         self._words: dict[str, list] = {}
+        self.single, self.pair = single or self.single, pair or self.pair
+        self.trims_offsets = self.trims_offsets if trims_offsets is None else trims_offsets
         model_max_length = plain(model_max_length)
         if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or not model_max_length >= 1):
             raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
@@ -62,6 +71,13 @@ class PreTrainedTokenizer(Vocabulary):
         for role in ROLES:
             if (token := kwargs.pop(role, None)) is not None:
                 setattr(self, role, token)
+        if isinstance(extra_special_tokens, dict):    # tokens with a name of their own, like tokenizer.image_token
+            for name, token in extra_special_tokens.items():
+                self.add_tokens(token, special_tokens=True)
+                vars(self)[name] = str(getattr(token, "content", token))
+            kwargs["extra_special_tokens"] = {name: vars(self)[name] for name in extra_special_tokens}
+        elif extra_special_tokens:                    # the name that newer files use
+            additional_special_tokens = [*(additional_special_tokens or []), *extra_special_tokens]
         if additional_special_tokens:
             self.additional_special_tokens = additional_special_tokens  # type: ignore[assignment]
         # some checkpoints name them, for models without token types
@@ -384,14 +400,62 @@ class PreTrainedTokenizer(Vocabulary):
         """The tokenizer of a checkpoint: Hub name, pocket name or local folder; keywords override its settings."""
         options, overrides = hub.split_options(kwargs)
         settings = read_settings(name, **options)
-        files = cls.read_files(name, **options)
-        files["added_tokens_decoder"] = files.get("added_tokens_decoder", {}) | settings["added_tokens_decoder"]
-        return cls(**(settings | files | {"name_or_path": str(name)} | overrides))
+        path = hub.find_file(name, "tokenizer.json", required=False, **options) if cls.has_engine() else None
+        described: dict[str, Any] = {}
+        if path:
+            described = cls.described_by(tokenizer_json.read(path), settings | overrides, path)
+        files = None if "tokenizer_json" in described or path and cls.json_first else cls.read_files(name, not path, **options)
+        if files is not None:                         # tokenizer.json just says what is added to them
+            described = {key: described[key] for key in ADDED if key in described} | files
+        settings["added_tokens_decoder"] = described.pop("added_tokens_decoder", {}) | settings["added_tokens_decoder"]
+        return cls(**(described | settings | {"name_or_path": str(name)} | overrides))
 
     @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        """The vocabulary and what tokenizer.json alone knows, as keywords for the class."""
+    def has_engine(cls) -> bool:
+        """Whether the Rust library knows tokenizers of this kind, so that a tokenizer.json can describe them."""
+        return cls.rust is not PreTrainedTokenizer.rust
+
+    @classmethod
+    def described_by(cls, content: dict[str, Any], settings: dict[str, Any], path: os.PathLike | str = "it") -> dict[str, Any]:
+        """Keywords for the class from the contents of a tokenizer.json: the vocabulary, added tokens, frames, and the file
+        itself where it has parts that this class does not expect. ValueError where the Python engine does not know them."""
+        expected, kind = cls.expected(content, settings), content["model"]["type"]
+        if expected["model"]["type"] not in (kind, None):
+            raise ValueError(f"{path} holds a {kind} tokenizer, {cls.__name__} reads {expected['model']['type']}: use "
+                             "AutoTokenizer")
+        part = tokenizer_json.unexpected(content, expected)
+        if part and not cls.is_fast:
+            raise ValueError(f"the Python engine of {cls.__name__} cannot cut texts as {path} says ({part}). use_fast=True, "
+                             "the default, can")
+        found = cls.read_model(content) | {"added_tokens_decoder": tokenizer_json.added_tokens(content)}
+        found |= {"tokenizer_json": content} if part else {}
+        frame = tokenizer_json.read_frame(content.get("post_processor"))
+        if part or "trims_offsets" in frame:
+            found["trims_offsets"] = frame.get("trims_offsets", False)
+        tokens = {role: str(getattr(token, "content", token)) for role, token in (cls.special | settings).items()}
+        for name, bare in (("single", "A:0"), ("pair", "A:0 B:1")):
+            items = [item.rsplit(":", 1) for item in getattr(cls, name).split()]
+            usual = " ".join(f"{tokens.get(f'{role}_token', role)}:{kind}" for role, kind in items)
+            wanted = frame.get(name, usual if all(role in "AB" for role, _ in items) else bare)
+            if wanted != usual:
+                found[name] = wanted
+        return found
+
+    @classmethod
+    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        """The parts of a tokenizer.json that the class itself stands for, as patterns; see tokenizer_json.fits."""
         raise NotImplementedError
+
+    @classmethod
+    def read_model(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """The vocabulary in the contents of a tokenizer.json, and settings that stand there, as keywords for the class."""
+        raise NotImplementedError
+
+    @classmethod
+    def read_files(cls, name: str | os.PathLike, required: bool = True, **options: Any) -> dict[str, Any] | None:
+        """The vocabulary in files of its own, as keywords for the class; None where there are none and a tokenizer.json is."""
+        found = {key: hub.find_file(name, file, required=required, **options) for key, file in cls.vocab_files_names.items()}
+        return found if all(found.values()) else None
 
     def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
         raise NotImplementedError
@@ -420,7 +484,7 @@ class PreTrainedTokenizer(Vocabulary):
         for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
             hub.write_json(folder / file, content)
             files.append(str(folder / file))
-        if type(self).rust is not PreTrainedTokenizer.rust:
+        if self.has_engine():
             hub.write_text(folder / "tokenizer.json", rust.build(self, False, with_template=True).to_str(pretty=True))
             files.append(str(folder / "tokenizer.json"))
         return tuple(files)

@@ -26,6 +26,7 @@ from course import hub
 from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.encoding import Span
 from course.tokenizers.rust import RustEngine
+from course.tokenizers.tokenizer_json import PLAIN_MODEL
 from course.tokenizers.wordpiece import BertTokenizer, Cleaner
 from course.tokenizers.words import moses, placed_words, read_lines
 
@@ -109,20 +110,9 @@ class BPETokenizer(PreTrainedTokenizer):
         return "".join(tokens).replace("</w>", " ").strip()
 
     @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        vocab = hub.find_file(name, "vocab.json", required=False, **options)
-        merges = hub.find_file(name, "merges.txt", required=False, **options)
-        if vocab and merges:
-            return {"vocab_file": vocab, "merges_file": merges}
-        path = hub.find_file(name, "tokenizer.json", required=False, **options)
-        if path is None:
-            hub.find_file(name, "merges.txt" if vocab else "vocab.json", **options)      # raises with the reason
-        return cls.read_tokenizer_json(path)  # type: ignore[arg-type]
-
-    @classmethod
-    def read_tokenizer_json(cls, path: Path) -> dict[str, Any]:
-        """What a tokenizer.json says, as keywords for the class."""
-        return read_model(hub.read_json(path), path, cls)
+    def read_model(cls, content: dict[str, Any]) -> dict[str, Any]:
+        pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in content["model"]["merges"]]
+        return {"vocab": content["model"]["vocab"], "merges": pairs}
 
     def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
         prefix = f"{filename_prefix}-" if filename_prefix else ""
@@ -145,6 +135,14 @@ class OpenAIGPTTokenizer(BPETokenizer):
         return self.cleaner.words(text)
 
     fold = BertTokenizer.fold
+
+    @classmethod
+    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        return {"normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                               "strip_accents": (None, True), "lowercase": True},
+                "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "BPEDecoder", "suffix": "</w>"},
+                "model": PLAIN_MODEL | {"type": "BPE", "end_of_word_suffix": "</w>", "fuse_unk": False, "byte_fallback": False,
+                                        "ignore_merges": False}}
 
     def rust(self, alone: bool = False) -> Tokenizer:
         engine = Tokenizer(models.BPE(self.vocab, self.merges, unk_token=self.unk_token, end_of_word_suffix="</w>"))
@@ -210,8 +208,6 @@ class CTRLTokenizer(BPETokenizer):
     engine: the library looks up what its merges make, and CTRL's vocabulary spells that differently.
     """
 
-    pair = "A:0 B:1"
-
     def tokens_of(self, text: str) -> list[str]:
         return [self._name(piece) for word in WORD.findall(text) for piece in self.split_word(word)]
 
@@ -235,15 +231,6 @@ class CTRLTokenizer(BPETokenizer):
 
     def join(self, tokens: list[str]) -> str:
         return " ".join(tokens).replace("@@ ", "").strip()
-
-
-def read_model(content: dict[str, Any], path: Path, cls: type) -> dict[str, Any]:
-    """The vocabulary and merges of a tokenizer.json."""
-    model = content.get("model") or {}
-    if "merges" not in model:
-        raise ValueError(f"{path} holds a {model.get('type')} tokenizer, {cls.__name__} reads BPE: use AutoTokenizer")
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
-    return {"vocab": model["vocab"], "merges": pairs}
 
 
 def read_vocab_json(path: Path) -> dict[str, int]:

@@ -18,6 +18,7 @@ from tokenizers import AddedToken, PreTokenizedString, Regex, Tokenizer, pre_tok
 from course.tokenizers.described import DescribedTokenizer
 from course.tokenizers.encoding import Span
 from course.tokenizers.rust import RustEngine
+from course.tokenizers.tokenizer_json import PLAIN_MODEL
 
 # What is a word? \p{L} is any letter, \p{N} any number, \s white space. In turn: contractions; words, numbers and signs, each
 # with one blank before it; white space, of which the last blank is left to the word that follows.
@@ -122,6 +123,17 @@ class ByteBPETokenizer(DescribedTokenizer):
     def letters(self, word: str) -> list[str]:
         """' low' -> ['Ġ', 'l', 'o', 'w']; bytes that the vocabulary lacks (SmolLM2's: control characters) are left out."""
         return [letter for byte in word.encode() if (letter := BYTES[byte]) in self.vocab]
+
+    @classmethod
+    def read_model(cls, content: dict[str, Any]) -> dict[str, Any]:
+        found = super().read_model(content)
+        return found | {"add_prefix_space": (found["pre_tokenizer"] or {}).get("add_prefix_space", False)}
+
+    @classmethod
+    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        return {"decoder": {"type": "ByteLevel"}, "pre_tokenizer": ({"type": "ByteLevel"}, {"type": "Sequence"}),
+                "model": PLAIN_MODEL | {"type": "BPE", "byte_fallback": False} | (
+                    {} if set(LETTERS) <= set(content["model"]["vocab"]) else {"unk_token": (None, "")})}
 
     def rust(self, alone: bool = False, **model: Any) -> Tokenizer:
         engine = super().rust(alone, **model)

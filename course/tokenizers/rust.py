@@ -5,11 +5,15 @@ tokenizer says with its method `rust` how its engine is built.
 """
 
 import itertools
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, processors
 
+from course.tokenizers import tokenizer_json as tokenizer_json_
 from course.tokenizers.encoding import Pieces, Span
 
 
@@ -44,7 +48,36 @@ class RustEngine:
     """Mixed in before a Python tokenizer: replaces its `pieces`."""
 
     is_fast = True
+    whole_file: dict[str, Any] | None = None                # a tokenizer.json that is taken whole
     _engines: dict[bool, Tokenizer]
+
+    def __init__(self, *files: Any, tokenizer_file: str | os.PathLike | None = None, tokenizer_object: Tokenizer | None = None,
+                 tokenizer_json: dict[str, Any] | None = None, **kwargs: Any):
+        """tokenizer_file: a tokenizer.json; tokenizer_object: a Tokenizer of the library tokenizers."""
+        if tokenizer_file is not None or tokenizer_object is not None:
+            content = json.loads(tokenizer_object.to_str()) if tokenizer_object is not None else \
+                tokenizer_json_.read(Path(tokenizer_file))  # type: ignore[arg-type]
+            found = self.described_by(content, kwargs)  # type: ignore[attr-defined]
+            added = found["added_tokens_decoder"] | (kwargs.get("added_tokens_decoder") or {})
+            tokenizer_json = found.pop("tokenizer_json", None)
+            files, kwargs = (), found | kwargs | {"added_tokens_decoder": added}
+        if tokenizer_json is not None:
+            self.whole_file = tokenizer_json | {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+        super().__init__(*files, **kwargs)
+
+    def rust(self, alone: bool = False, **model: Any) -> Tokenizer:
+        if self.whole_file is None:
+            return super().rust(alone, **model)  # type: ignore[misc]
+        engine = tokenizer_json_.skeleton(**self.whole_file)
+        if self.trims_offsets:  # type: ignore[attr-defined]
+            engine.post_processor = processors.ByteLevel(trim_offsets=True)
+        return engine
+
+    def join(self, tokens: list[str]) -> str:
+        if self.whole_file is None:
+            return super().join(tokens)  # type: ignore[misc]
+        decoder = self.engine(False).decoder
+        return " ".join(tokens) if decoder is None else decoder.decode(tokens)
 
     def _changed(self) -> None:
         super()._changed()  # type: ignore[misc]
@@ -59,7 +92,8 @@ class RustEngine:
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
-        return self.engine(False)
+        """A Tokenizer of the Rust library that cuts and frames texts alike."""
+        return build(self, False, with_template=True)
 
     def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
         engine = self.engine(split_special)

@@ -20,11 +20,11 @@ from typing import Any, ClassVar
 
 from tokenizers import AddedToken, PreTokenizedString, Tokenizer
 
-from course import hub
 from course.tokenizers.bpe import Pair
-from course.tokenizers.described import DescribedTokenizer, skeleton, split_letters
+from course.tokenizers.described import DescribedTokenizer, split_letters
 from course.tokenizers.encoding import Span
 from course.tokenizers.rust import RustEngine
+from course.tokenizers.tokenizer_json import PLAIN_MODEL, skeleton
 from course.tokenizers.unigram import BYTE_PIECES, CONTROL, NORMAL, USER, Piece, UnigramTokenizer, read_sentencepiece
 
 # as a tokenizer.json says it: blanks become ▁, and one is put before a text; back again, with bytes made letters
@@ -42,7 +42,7 @@ METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "alway
 class SentenceBPETokenizer(DescribedTokenizer):
     """What Llama and Reformer share: where the vocabulary comes from, and how pieces become a text again."""
 
-    sources: tuple[str, ...] = ()                     # the files that hold a vocabulary; the first that is there is read
+    byte_fallback: ClassVar[Any] = True               # whether a tokenizer.json says that unknown letters become bytes
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
                  merges: list[Pair] | None = None, **kwargs: Any):
@@ -60,12 +60,8 @@ class SentenceBPETokenizer(DescribedTokenizer):
         return given
 
     @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        for file in cls.sources:
-            if path := hub.find_file(name, file, required=False, **options):
-                return cls.read_tokenizer_json(path) if file.endswith("json") else {"vocab_file": path}
-        hub.find_file(name, cls.sources[0], **options)        # raises with the reason
-        return {}
+    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        return {"model": PLAIN_MODEL | {"type": "BPE", "byte_fallback": cls.byte_fallback, "fuse_unk": True}}
 
     def rust(self, alone: bool = False, **model: Any) -> Tokenizer:
         return super().rust(alone, unk_token=self.unk_token, fuse_unk=True, byte_fallback=True, **model)
@@ -82,7 +78,6 @@ class LlamaTokenizer(SentenceBPETokenizer):
     """<s> text, or <s> first <s> second; add_bos_token and add_eos_token say which special tokens frame a text."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "tokenizer.model"}
-    sources = ("tokenizer.json", "tokenizer.model")
     special: ClassVar[dict[str, Any]] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
                                          "clean_up_tokenization_spaces": False}
 
@@ -126,7 +121,8 @@ class ReformerTokenizer(SentenceBPETokenizer):
     is stored with the pieces (unigram.py). There is no padding token: set one before padding."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "spiece.model"}
-    sources = ("spiece.model", "tokenizer.json")
+    json_first = False
+    byte_fallback = (False, True)                     # without pieces for bytes both mean the same
     special: ClassVar[dict[str, Any]] = {"eos_token": "</s>", "unk_token": "<unk>"}
     file: bytes | None = None                         # the SentencePiece file as it was, for saving
     fold = UnigramTokenizer.fold

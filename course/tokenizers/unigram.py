@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 NORMAL, UNKNOWN, CONTROL, USER, BYTE = 1, 2, 3, 4, 6      # the kinds of pieces in a SentencePiece file
 UNKNOWN_PENALTY = 10                                      # how much less than the rarest piece an unknown letter is worth
 HINDERED = 100                                            # so much less is a piece worth that a tokenizer.json should avoid
+EXTRA = r"<extra_id_\d+>"
 WHITE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]      # stand for a letter that no piece covers, where there are any
 Piece = tuple[str, float, int]                            # the letters, the score, the kind
@@ -56,7 +57,10 @@ class UnigramTokenizer(PreTrainedTokenizer):
                                 f"for a checkpoint use {type(self).__name__}.from_pretrained(name)")
             pieces, charsmap = read_sentencepiece(Path(vocab_file))
             self.file = Path(vocab_file).read_bytes()
-        pieces = pieces + self.beside(pieces)
+        beside = self.beside(pieces)                      # where a file has given their places to others, they come last
+        taken = {number for number, token in (kwargs.get("added_tokens_decoder") or {}).items()
+                 if not re.fullmatch(EXTRA, str(getattr(token, "content", token)))}
+        pieces = pieces + (beside if taken.isdisjoint(range(len(pieces), len(pieces) + len(beside))) else [])
         if len({piece for piece, *_ in pieces}) < len(pieces):
             twice = next(piece for number, (piece, *_) in enumerate(pieces) if piece in [p for p, *_ in pieces[:number]])
             raise ValueError(f"the vocabulary has the piece {twice!r} twice; is the file damaged?")
@@ -184,23 +188,34 @@ class UnigramTokenizer(PreTrainedTokenizer):
         return text
 
     @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        for file in ("spiece.model", "tokenizer.model"):
-            if path := hub.find_file(name, file, required=False, **options):
-                return {"vocab_file": path}
-        path = hub.find_file(name, "tokenizer.json", required=False, **options)
-        if path is None:
-            hub.find_file(name, "spiece.model", **options)      # raises with the reason
-        content = hub.read_json(path)  # type: ignore[arg-type]
-        model = content.get("model") or {}
-        if not isinstance(model.get("vocab"), list):
-            raise ValueError(f"{path} holds a {model.get('type')} tokenizer, {cls.__name__} reads Unigram: use AutoTokenizer")
+    def read_files(cls, name: str | os.PathLike, required: bool = True, **options: Any) -> dict[str, Any] | None:
+        path = hub.find_file(name, "tokenizer.model", required=False, **options)
+        return super().read_files(name, required and not path, **options) or (path and {"vocab_file": path} or None)
+
+    @classmethod
+    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        blanks = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "add_prefix_space": True}
+        step = ({"type": "Precompiled"}, {"type": "Strip", "strip_left": False, "strip_right": True},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": (" ", "▁")}, *cls.steps_of_files(settings))
+        return {"normalizer": (None, *step, {"type": "Sequence", "normalizers": [..., step]}),
+                "pre_tokenizer": (blanks, {"type": "Sequence", "pretokenizers": [
+                    ({"type": "WhitespaceSplit"}, {"type": "Split", "pattern": {"Regex": cls.word.pattern}}), blanks]}),
+                "decoder": blanks, "model": {"type": "Unigram"}}
+
+    @classmethod
+    def steps_of_files(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
+        """The steps of a normalizer that the class stands for, besides the table and blanks."""
+        return []
+
+    @classmethod
+    def read_model(cls, content: dict[str, Any]) -> dict[str, Any]:
+        model = content["model"]
         kinds = {token["content"]: CONTROL if token["special"] else USER for token in content.get("added_tokens", [])}
         pieces: list[Piece] = []
         for number, (piece, score) in enumerate(model["vocab"]):
             score += HINDERED if cls.cuts_again(piece) and score < -HINDERED else 0
             kind = UNKNOWN if number == model.get("unk_id") else kinds.get(piece, NORMAL)
-            is_byte = model.get("byte_fallback") and re.fullmatch(r"<0x[0-9A-F]{2}>", piece)
+            is_byte = model.get("byte_fallback") and piece in BYTE_PIECES
             pieces.append((piece, score, BYTE if is_byte else kind))
         normalizer = content.get("normalizer") or {}
         steps = normalizer.get("normalizers", [normalizer])
@@ -266,6 +281,13 @@ class XLNetTokenizer(UnigramTokenizer):
             found.append(normalizers.Lowercase())
         return [*found, *table, normalizers.Replace(Regex(" {2,}"), " ")]
 
+    @classmethod
+    def steps_of_files(cls, settings: dict[str, Any]) -> list[dict[str, Any]]:
+        quotes = [{"type": "Replace", "pattern": {"String": mark}, "content": '"'} for mark in ("``", "''")]
+        signs = [{"type": "Replace", "pattern": {"Regex": signs}} for signs in (f"[{WHITE}]+", accents())]
+        lower = [{"type": "Lowercase"}] if settings.get("do_lower_case") else []
+        return [*quotes, *signs, {"type": "NFKD"}, {"type": "StripAccents"}, *lower]
+
     def named(self, word: str, cuts: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
         """A comma after a number is a piece of its own: '▁2010,' -> '▁2010' ','."""
         found: list[tuple[str, int, int]] = []
@@ -304,8 +326,8 @@ class UnigramEngine(RustEngine, UnigramTokenizer):
 
     @functools.cached_property
     def refused(self) -> set[int]:
-        return {number for piece, number in self.vocab.items()
-                if piece not in self.usable and piece != self.unk_token or self.cuts_again(piece)}
+        return {number for piece, number in self.vocab.items() if self.whole_file is None and (
+            piece not in self.usable and piece != self.unk_token or self.cuts_again(piece))}
 
     def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
         found = super().pieces(texts, split_special, words_given)
@@ -387,7 +409,7 @@ def write_sentencepiece(pieces: list[Piece], charsmap: bytes) -> bytes:
     model = message()()
     names = [piece for piece, *_ in pieces]
     for piece, score, kind in pieces:
-        if not re.fullmatch(r"<extra_id_\d+>", piece):    # T5's own; they are not part of the file
+        if not re.fullmatch(EXTRA, piece):                # T5's own; they are not part of the file
             model.pieces.add(piece=piece, score=score, kind=kind)
     model.training.byte_fallback = any(kind == BYTE for *_, kind in pieces)
     for role, name in (("unk_id", "<unk>"), ("bos_id", "<s>"), ("eos_id", "</s>"), ("pad_id", "<pad>")):

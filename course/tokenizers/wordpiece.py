@@ -24,6 +24,7 @@ from course import hub
 from course.tokenizers.base import PreTrainedTokenizer
 from course.tokenizers.encoding import Span
 from course.tokenizers.rust import RustEngine
+from course.tokenizers.tokenizer_json import vocab_of
 from course.tokenizers.words import read_lines
 
 # Chinese characters get blanks around them; the ranges are those of the Rust engine
@@ -142,21 +143,18 @@ class BertTokenizer(PreTrainedTokenizer):
         return " ".join(tokens).replace(" ##", "")
 
     @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        if path := hub.find_file(name, "vocab.txt", required=False, **options):
-            return {"vocab_file": path}
-        path = hub.find_file(name, "tokenizer.json", required=False, **options)
-        if path is None:
-            hub.find_file(name, "vocab.txt", **options)      # raises with the reason
-        content = hub.read_json(path)  # type: ignore[arg-type]
-        model, normalizer = content.get("model"), content.get("normalizer") or {}
-        vocab = model.get("vocab") if isinstance(model, dict) else None
-        if isinstance(model, dict) and model.get("type", "WordPiece") != "WordPiece":
-            raise ValueError(f"{path} holds a {model['type']} tokenizer, {cls.__name__} reads WordPiece: use AutoTokenizer")
-        if not isinstance(vocab, dict) or not all(isinstance(number, int) for number in vocab.values()):
-            raise ValueError(f"{path} has no vocabulary (model.vocab: pieces with their numbers); is it damaged?")
-        found = {"vocab": vocab, "do_lower_case": normalizer.get("lowercase", True)}
-        for ours, theirs in (("strip_accents", "strip_accents"), ("tokenize_chinese_chars", "handle_chinese_chars")):
+    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        unknown = settings.get("unk_token", cls.special["unk_token"])
+        return {"normalizer": {"type": "BertNormalizer", "clean_text": True}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+                "decoder": {"type": "WordPiece", "prefix": "##"}, "model": {
+                    "type": "WordPiece", "continuing_subword_prefix": "##", "max_input_chars_per_word": MAX_WORD,
+                    "unk_token": str(getattr(unknown, "content", unknown))}}
+
+    @classmethod
+    def read_model(cls, content: dict[str, Any]) -> dict[str, Any]:
+        found, normalizer = {"vocab": vocab_of(content)}, content.get("normalizer") or {}
+        for ours, theirs in (("do_lower_case", "lowercase"), ("strip_accents", "strip_accents"),
+                             ("tokenize_chinese_chars", "handle_chinese_chars")):
             if theirs in normalizer:
                 found[ours] = normalizer[theirs]
         return found

@@ -103,7 +103,7 @@ class TransfoXLTokenizer(PreTrainedTokenizer):
         return re.sub(r" @([,.])@ ", r"\1", moses("Detokenizer", self.language).detokenize(tokens)).strip()
 
     @classmethod
-    def read_files(cls, name: str | os.PathLike, **options: Any) -> dict[str, Any]:
+    def read_files(cls, name: str | os.PathLike, required: bool = True, **options: Any) -> dict[str, Any]:
         if path := hub.find_file(name, "vocab.txt", required=False, **options):
             return {"vocab_file": path}
         for file in ("vocab.bin", "vocab.pkl"):       # what transfo-xl-wt103 on the Hub has

@@ -202,7 +202,7 @@ def test_tokenizer_files_that_are_damaged(folder, file, content, parts):
 
 
 @pytest.mark.parametrize(("content", "part"), [("[1]", "should hold"), ("{}", "has no vocabulary"), ("{", "is damaged or not JSON"),
-                                               ('{"model": {"type": "BPE"}}', "holds a BPE tokenizer"), ('{"model": [1]}', "has no vocabulary"),
+                                               ('{"model": {"type": "BPE", "vocab": {}, "merges": []}}', "holds a BPE tokenizer"), ('{"model": [1]}', "has no vocabulary"),
                                                ('{"model": {"type": "WordPiece", "vocab": [1]}}', "has no vocabulary"),
                                                ('{"model": {"type": "WordPiece", "vocab": {"a": "b"}}}', "has no vocabulary")])
 def test_tokenizer_json_that_is_damaged(tmp_path, content, part):

@@ -233,8 +233,9 @@ def test_parts_that_nobody_knows(tmp_path):
     with pytest.raises(ValueError, match="normalizer.*pip install -U tokenizers"):
         course.AutoTokenizer.from_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordLevel", "vocab": {"a": 0}}}))
-    with pytest.raises(ValueError, match="holds a WordLevel tokenizer"):
-        course.AutoTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="holds a WordLevel tokenizer, GPT2TokenizerFast reads BPE: use AutoTokenizer"):
+        course.GPT2TokenizerFast.from_pretrained(tmp_path)
+    assert type(course.AutoTokenizer.from_pretrained(tmp_path)) is course.PreTrainedTokenizerFast
     with pytest.raises(FileNotFoundError, match=r"tokenizer.json|vocab.json"):
         (tmp_path / "tokenizer.json").unlink()
         course.AutoTokenizer.from_pretrained(tmp_path)

@@ -9,10 +9,13 @@ import pytest
 import tiny
 import torch
 from tiny import VOCAB
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import course
+import course.tokenizers.auto
+import course.tokenizers.byte_bpe
 from course import AutoTokenizer, BertTokenizer, BertTokenizerFast
+from course.tokenizers.base import clean_up
 from course.tokenizers.bpe import read_merges
 
 
@@ -245,3 +248,183 @@ def test_an_unknown_keyword_is_answered_with_names_that_there_are(tokenizer):
 def test_whatever_goes_wrong_in_a_chat_template_is_a_clear_error(tokenizer, template):
     with pytest.raises(ValueError, match="the chat template"):
         tokenizer.apply_chat_template([{"role": "user", "content": "good"}], chat_template=template)
+
+
+# -- a tokenizer.json that somebody else wrote -----------------------------------------------------------------------------------
+
+TRAINED = ["The Survey answers were coded TWICE, by hand.", "Die Buerger sind muede.", "e-mail 2021 don't stop"] * 20
+CASES = ["The Survey TWICE", "don't E-Mail, 2021!", "", "  unknown ☃ words  muede", "[SEP] The", "e-mail e-mail", "Surveys\nagain"]
+NAMES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ROLES = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), NAMES, strict=True))
+FRAME = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+METASPACE = pre_tokenizers.Metaspace()
+KINDS = {                                             # model, normalizer, pre_tokenizer, post_processor, decoder, the model's type
+    "cased": ("WordPiece", normalizers.NFC(), pre_tokenizers.BertPreTokenizer(), FRAME, decoders.WordPiece(), "bert"),
+    "no normalizer": ("WordPiece", None, pre_tokenizers.BertPreTokenizer(), FRAME, decoders.WordPiece(), "bert"),
+    "cased Bert": ("WordPiece", normalizers.BertNormalizer(lowercase=False), pre_tokenizers.BertPreTokenizer(), FRAME, decoders.WordPiece(), "bert"),
+    "white space": ("WordPiece", normalizers.BertNormalizer(), pre_tokenizers.WhitespaceSplit(), FRAME, None, "distilbert"),
+    "no frame": ("WordPiece", normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer(), None, decoders.WordPiece(), "bert"),
+    "Bert frame": ("WordPiece", normalizers.Lowercase(), pre_tokenizers.Whitespace(), processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2)), None, "bert"),
+    "words": ("WordLevel", normalizers.Lowercase(), pre_tokenizers.Whitespace(), FRAME, None, "bert"),
+    "byte level": ("BPE", None, pre_tokenizers.ByteLevel(add_prefix_space=False), FRAME, decoders.ByteLevel(), "gpt2"),
+    "byte level with a blank": ("BPE", normalizers.Lowercase(), pre_tokenizers.ByteLevel(), processors.ByteLevel(), decoders.ByteLevel(), "gpt2"),
+    "byte level, Roberta": ("BPE", None, pre_tokenizers.ByteLevel(), processors.RobertaProcessing(("[SEP]", 3), ("[CLS]", 2)), decoders.ByteLevel(), "roberta"),
+    "byte level, no frame": ("BPE", None, pre_tokenizers.ByteLevel(), processors.ByteLevel(trim_offsets=False), decoders.ByteLevel(), "roberta"),
+    "plain BPE": ("BPE", normalizers.NFD(), pre_tokenizers.Whitespace(), FRAME, None, "gpt2"),
+    "plain BPE, Llama": ("BPE", None, pre_tokenizers.Punctuation(), None, decoders.BPEDecoder(), "llama"),
+    "lower Unigram": ("Unigram", normalizers.Lowercase(), METASPACE, FRAME, decoders.Metaspace(), "t5"),
+    "Unigram": ("Unigram", normalizers.Nmt(), pre_tokenizers.Sequence([pre_tokenizers.Digits(), METASPACE]), FRAME, decoders.Metaspace(), "xlnet"),
+    "Unigram under BERT": ("Unigram", normalizers.NFKC(), METASPACE, FRAME, decoders.Metaspace(), "bert"),
+}
+
+
+def described(model, normalizer, pre_tokenizer, post_processor, decoder, _):
+    unknown = {} if model == "Unigram" else {"unk_token": "[UNK]"}
+    made = Tokenizer(getattr(models, model)(**unknown))
+    parts = {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": post_processor, "decoder": decoder}
+    for name, part in parts.items():
+        if part is not None:
+            setattr(made, name, part)
+    more = {"unk_token": "[UNK]"} if model == "Unigram" else {}
+    trainer = getattr(trainers, f"{model.replace('BPE', 'Bpe')}Trainer")(vocab_size=120, special_tokens=NAMES, show_progress=False, **more)
+    made.train_from_iterator(TRAINED, trainer)
+    made.add_tokens(["Buergermeister"])
+    return made
+
+
+@pytest.fixture(params=KINDS)
+def another(request, tmp_path):
+    """A folder with a tokenizer.json alone, and the Rust library's own tokenizer of that file."""
+    made = described(*KINDS[request.param])
+    made.save(str(tmp_path / "tokenizer.json"))
+    write(tmp_path, "config.json", {"model_type": KINDS[request.param][-1]})
+    write(tmp_path, "tokenizer_config.json", ROLES)
+    return tmp_path, made
+
+
+def check(tokenizer, made):
+    for text in [*CASES, "Buergermeister The"]:
+        found, wanted = tokenizer(text, return_offsets_mapping=True), made.encode(text)
+        assert found["input_ids"] == wanted.ids, text
+        assert found["offset_mapping"] == wanted.offsets and found.word_ids() == wanted.word_ids
+        if "Buergermeister" not in text:              # versions of the library differ in how they spell an added token
+            assert tokenizer.decode(wanted.ids, clean_up_tokenization_spaces=True) == clean_up(made.decode(wanted.ids, skip_special_tokens=False))
+        found, wanted = tokenizer(text, "The hand", return_token_type_ids=True), made.encode(text, "The hand")
+        assert (found["input_ids"], found["token_type_ids"]) == (wanted.ids, wanted.type_ids)
+
+
+@pytest.mark.parametrize("named", ["PreTrainedTokenizerFast", "TokenizersBackend", "", "its class"])
+def test_every_part_of_a_tokenizer_json_counts(another, named, tmp_path):
+    folder, made = another
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    name = course.tokenizers.auto.TOKENIZERS[kind][1] + "Tokenizer" if named == "its class" else named
+    write(folder, "tokenizer_config.json", ROLES | ({"tokenizer_class": name} if name else {}))
+    tokenizer = AutoTokenizer.from_pretrained(folder, **({"add_bos_token": False} if kind == "llama" else {}))
+    check(tokenizer, made)
+    tokenizer.save_pretrained(folder / "again")
+    again = AutoTokenizer.from_pretrained(folder / "again")
+    assert type(again) is type(tokenizer)
+    check(again, made)
+
+
+def test_the_python_engine_reads_it_alike_or_refuses_the_part_by_name(another):
+    folder, made = another
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=False)
+    except ValueError as error:
+        assert "Python engine" in str(error) or "holds a" in str(error) or "use_fast=True" in str(error)
+        return
+    for text in CASES:
+        assert tokenizer(text)["input_ids"] == made.encode(text).ids, text
+
+
+def test_a_tokenizer_alone_in_its_folder(another):
+    folder, made = another
+    (folder / "config.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    check(AutoTokenizer.from_pretrained(folder), made)
+
+
+def test_tokenizer_file_and_tokenizer_object(another):
+    folder, made = another
+    check(course.PreTrainedTokenizerFast(tokenizer_file=folder / "tokenizer.json", **ROLES), made)
+    tokenizer = course.PreTrainedTokenizerFast(tokenizer_object=made, **ROLES)
+    check(tokenizer, made)
+    assert (tokenizer.pad_token_id, tokenizer.mask_token, len(tokenizer)) == (0, "[MASK]", made.get_vocab_size())
+    with pytest.raises(TypeError, match="needs tokenizer_file"):
+        course.PreTrainedTokenizerFast()
+
+
+def test_tokenizer_file_for_a_class(tmp_path):
+    tokenizer = tiny.tokenizer(do_lower_case=False)
+    tokenizer.save_pretrained(tmp_path)
+    for options in ({"tokenizer_file": tmp_path / "tokenizer.json"}, {"tokenizer_object": tokenizer.backend_tokenizer}):
+        again = BertTokenizerFast(**options)
+        assert again("The good Council", "x")["input_ids"] == tokenizer("The good Council", "x")["input_ids"]
+    assert BertTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json").do_lower_case is False
+
+
+@pytest.mark.parametrize("kind", ["BertTokenizerFast", "RobertaTokenizerFast", "GPT2TokenizerFast", "T5TokenizerFast", "XLNetTokenizerFast",
+                                  "OpenAIGPTTokenizerFast"])
+@pytest.mark.parametrize("use_fast", [True, False])
+def test_added_tokens_of_files_in_the_form_of_transformers_5(kind, use_fast, tmp_path):
+    unigram = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("<pad>", 0.0, 3), ("▁", -2.0, 1), ("a", -3.0, 1), ("▁a", -2.5, 1)]
+    vocab = dict(VOCAB) if kind.startswith("Bert") else {token: n for n, token in enumerate(
+        ["<s>", "</s>", "<unk>", "<pad>", "<mask>", "<|endoftext|>", *course.tokenizers.byte_bpe.BYTES.values(), "a</w>"])}
+    source = {"pieces": unigram} if kind[:2] in ("T5", "XL") else {"vocab": vocab} if kind[0] == "B" else {"vocab": vocab, "merges": []}
+    tokenizer = getattr(course, kind)(**source)
+    tokenizer.add_special_tokens({"additional_special_tokens": [*tokenizer.additional_special_tokens, "<turn>"]})
+    tokenizer.add_tokens(["brexit-ish"])
+    text = "a<turn> a brexit-ish a"
+    ids, plain = tokenizer(text)["input_ids"], tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True)
+    assert "<turn>" not in plain and "brexit-ish" in plain
+    tokenizer.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["added_tokens_decoder"]
+    settings["extra_special_tokens"] = settings.pop("additional_special_tokens")
+    for file in tmp_path.iterdir():
+        if file.name not in ("tokenizer.json", "tokenizer_config.json"):
+            file.unlink()
+    write(tmp_path, "tokenizer_config.json", settings)
+    again = AutoTokenizer.from_pretrained(tmp_path, use_fast=use_fast)
+    assert again(text)["input_ids"] == ids and again.decode(ids, skip_special_tokens=True) == plain
+    assert again.additional_special_tokens == tokenizer.additional_special_tokens and len(again) == len(tokenizer)
+
+
+def test_special_tokens_with_names_of_their_own(tokenizer, tmp_path):
+    made = type(tokenizer)(vocab=dict(VOCAB), extra_special_tokens={"image_token": "<image>"})
+    made.save_pretrained(tmp_path)
+    for one in (made, type(tokenizer).from_pretrained(tmp_path)):
+        assert one.image_token == "<image>" and one.tokenize("good <image>") == ["good", "<image>"]
+        assert one.decode(one("good <image>")["input_ids"], skip_special_tokens=True) == "good"
+
+
+# -- tokenizer_class -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+@pytest.mark.parametrize("use_fast", [True, False])
+def test_a_tokenizer_class_that_is_not_written_here_is_refused(file, use_fast, tmp_path):
+    tiny.tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["tokenizer_class"]
+    write(tmp_path, "tokenizer_config.json", settings)
+    write(tmp_path, "config.json", {"model_type": "bert"})
+    content = json.loads((tmp_path / file).read_text())
+    write(tmp_path, file, content | {"tokenizer_class": "BertJapaneseTokenizer"})
+    with pytest.raises(ValueError, match="needs a BertJapaneseTokenizer, which course does not have"):
+        AutoTokenizer.from_pretrained(tmp_path, use_fast=use_fast)
+    write(tmp_path, file, content | {"tokenizer_class": "DistilBertTokenizer"})
+    assert isinstance(AutoTokenizer.from_pretrained(tmp_path, use_fast=use_fast), course.DistilBertTokenizer)
+
+
+def test_a_fast_class_that_is_not_written_here_is_what_its_file_says(tmp_path):
+    made = described(*KINDS["Unigram"])
+    made.save(str(tmp_path / "tokenizer.json"))
+    write(tmp_path, "tokenizer_config.json", ROLES | {"tokenizer_class": "CamembertTokenizerFast"})
+    check(AutoTokenizer.from_pretrained(tmp_path), made)
+    write(tmp_path, "tokenizer_config.json", ROLES | {"tokenizer_class": "CamembertTokenizer"})
+    with pytest.raises(ValueError, match=r"needs a CamembertTokenizer.*PreTrainedTokenizerFast.from_pretrained"):
+        AutoTokenizer.from_pretrained(tmp_path)
+    check(course.PreTrainedTokenizerFast.from_pretrained(tmp_path), made)
