@@ -278,17 +278,17 @@ def write_json(path: Path, content: dict) -> None:
 # ---------------------------------------------------------------- training
 
 def train(model: nn.Module, plan: Sequence, loss: Callable[[Any], Tensor], args, guard: Guard,
-          texts: Iterable[str]) -> int:
-    """AdamW over the batches of `plan`, loss(batch) each, after the guard has seen all `texts`; the number of steps done,
-    fewer than planned where --minutes ended it (the rate falls to zero by then). The same command goes on from the last
-    checkpoint in args.work; at the end the model holds the average of the last steps, which predicts better than the last
-    step itself."""
+          texts: Iterable[str], optimizer: torch.optim.Optimizer | None = None) -> int:
+    """AdamW, unless another optimizer is given, over the batches of `plan`, loss(batch) each, after the guard has seen all
+    `texts`; the number of steps done, fewer than planned where --minutes ended it (the rate falls to zero by then). The same
+    command goes on from the last checkpoint in args.work; at the end the model holds the average of the last steps, which
+    predicts better than the last step itself."""
     guard.check(texts)
     learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
     average = {name: p.detach().clone() for name, p in learned.items()}
     log.info("%.2f M of %.2f M weights are trained, %d steps", sum(p.numel() for p in learned.values()) / 1e6,
              sum(p.numel() for p in model.parameters()) / 1e6, len(plan))
-    optimizer = torch.optim.AdamW(learned.values(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    optimizer = optimizer or torch.optim.AdamW(learned.values(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     step, total, seen, spent, done = 0, 0.0, 0, 0.0, 0.0
     args.work.mkdir(parents=True, exist_ok=True)
     checkpoint = args.work / "checkpoint.pt"
