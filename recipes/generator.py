@@ -69,19 +69,27 @@ def tokens(tokenizer: GPT2Tokenizer, texts: list[str]) -> np.ndarray:
 
 def new_model(size: int, **options) -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(**{
-        "vocab_size": size, "hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 6,
+        "vocab_size": size, "hidden_size": 160, "intermediate_size": 416, "num_hidden_layers": 3, "num_attention_heads": 5,
         "max_position_embeddings": 256, "tie_word_embeddings": True, "bos_token_id": 0, "eos_token_id": 0} | options))
+
+
+def prepare(args, guard: Guard) -> tuple[GPT2Tokenizer, dict[str, torch.Tensor]]:
+    """The tokenizer, and the tokens of each source without what overlaps; kept in --work for the next call."""
+    kept = args.work / "tokens.npz"
+    if not kept.exists():
+        sources = clean(read(args.data)[0], guard)
+        guard.check(part for texts in sources.values() for text in texts for part in text.split("\n") if len(part) > 40)
+        tokenizer = train_byte_bpe([text for texts in sources.values() for text in texts], args.pieces)
+        tokenizer.save_pretrained(str(args.work / "tokenizer"))
+        np.savez(kept, **{name: tokens(tokenizer, texts) for name, texts in sources.items()})
+    ids = {name: torch.from_numpy(row) for name, row in np.load(kept).items()}
+    log.info("tokens: %s", {name: len(row) for name, row in ids.items()})
+    return GPT2TokenizerFast.from_pretrained(str(args.work / "tokenizer")), ids
 
 
 def fit(args) -> dict:
     guard = Guard(evaluation_texts(args.data), least=12)
-    sources = clean(read(args.data)[0], guard)
-    if not (args.work / "tokenizer/tokenizer_config.json").exists():
-        train_byte_bpe([text for texts in sources.values() for text in texts], args.pieces).save_pretrained(
-            str(args.work / "tokenizer"))
-    tokenizer = GPT2TokenizerFast.from_pretrained(str(args.work / "tokenizer"))
-    ids = {name: torch.from_numpy(tokens(tokenizer, texts)) for name, texts in sources.items()}
-    log.info("tokens: %s", {name: len(row) for name, row in ids.items()})
+    tokenizer, ids = prepare(args, guard)
     rng = np.random.default_rng(args.seed)
     plan = [[(name, int(rng.integers(len(ids[name]) - args.length)))
              for name in rng.choice(list(SHARES), args.tokens // args.length, p=list(SHARES.values()))]
@@ -92,8 +100,7 @@ def fit(args) -> dict:
         rows = torch.stack([ids[name][start: start + args.length] for name, start in batch])
         return model(rows, labels=rows, use_cache=False).loss
 
-    train(model, plan, loss, args, guard, (part for texts in sources.values() for text in texts for part in text.split("\n")
-                                           if len(part) > 40), Muon(model, args.lr, args.adam))
+    train(model, plan, loss, args, guard, (), Muon(model, args.lr, args.adam))      # prepare() has let the guard see the texts
     model.generation_config = model.generation_config.with_settings(
         {"do_sample": True, "temperature": 0.7, "top_k": 40, "max_new_tokens": 60})
     save(model, tokenizer, args.out)

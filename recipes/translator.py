@@ -100,7 +100,7 @@ def score(data: Path, folder: Path) -> dict:
 
 
 def main() -> None:
-    args = arguments(__doc__, NAME, lr=0.02, adam=0.005, tokens=2000, steps=2000, pieces=6000, warm=100)
+    args = arguments(__doc__, NAME, lr=0.02, adam=0.005, tokens=2000, steps=1200, pieces=6000, warm=100)
     training = None if args.evaluate else fit(args)
     scores = score(args.data, args.out)
     log.info("%s", scores)
