@@ -100,11 +100,11 @@ def fit(args) -> dict:
         rows = torch.stack([ids[name][start: start + args.length] for name, start in batch])
         return model(rows, labels=rows, use_cache=False).loss
 
-    train(model, plan, loss, args, guard, (), Muon(model, args.lr, args.adam))      # prepare() has let the guard see the texts
+    steps = train(model, plan, loss, args, guard, (), Muon(model, args.lr, args.adam))  # prepare() let the guard see the texts
     model.generation_config = model.generation_config.with_settings(
         {"do_sample": True, "temperature": 0.7, "top_k": 40, "max_new_tokens": 60})
     save(model, tokenizer, args.out)
-    return settings(args, steps=args.steps)
+    return settings(args, steps=steps)
 
 
 @torch.inference_mode()

@@ -106,13 +106,13 @@ def fit(args) -> dict:
             for pick in endless(np.array([len(row) for row in sources[stage]]), args.tokens, steps, args.seed)]
     model = new_model(len(tokenizer), d_kv=64, num_heads=3, num_layers=2)
     copying_start(model)
-    train(model, plan, lambda at: loss(model, [sources[at[0]][i] for i in at[1]], [targets[at[0]][i] for i in at[1]]), args,
-          guard, (text for text, _ in copies + pairs), Muon(model, args.lr, args.adam))
+    steps = train(model, plan, lambda at: loss(model, *([part[at[0]][i] for i in at[1]] for part in (sources, targets))), args,
+                  guard, (text for text, _ in copies + pairs), Muon(model, args.lr, args.adam))
     model.config.task_specific_params = {"summarization": {"max_length": 60, "num_beams": 4, "no_repeat_ngram_size": 3}}
     model.generation_config = model.generation_config.with_settings(
         {"max_length": 60, "num_beams": 4, "no_repeat_ngram_size": 3})
     save(model, tokenizer, args.out)
-    return settings(args, steps=args.steps, pairs={name: len(pairs) for name, pairs in known.items()})
+    return settings(args, steps=steps, pairs={name: len(pairs) for name, pairs in known.items()})
 
 
 @torch.inference_mode()

@@ -52,13 +52,13 @@ def fit(args) -> dict:
     log.info("%d pairs, %.1f and %.1f pieces a sentence", len(pairs), *(np.mean([len(p[i]) for p in pairs]) for i in (0, 1)))
     plan = endless(np.array([max(len(a), len(b)) for a, b in pairs]), args.tokens, args.steps, args.seed)
     model = new_model(len(tokenizer))
-    train(model, plan, lambda pick: loss(model, [pairs[i][0] for i in pick], [pairs[i][1] for i in pick]), args, guard,
-          (row["en"] for row in rows), Muon(model, args.lr, args.adam))
+    steps = train(model, plan, lambda pick: loss(model, [pairs[i][0] for i in pick], [pairs[i][1] for i in pick]), args, guard,
+                  (row["en"] for row in rows), Muon(model, args.lr, args.adam))
     model.config.task_specific_params = {"translation_en_to_de": {"max_length": 80, "num_beams": 4}}
     model.generation_config = model.generation_config.with_settings(
         {"max_length": 80, "num_beams": 4})
     save(model, tokenizer, args.out)
-    return settings(args, steps=args.steps, pairs=len(pairs))
+    return settings(args, steps=steps, pairs=len(pairs))
 
 
 @torch.inference_mode()
