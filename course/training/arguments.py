@@ -83,6 +83,7 @@ class TrainingArguments:
     gradient_checkpointing: bool = False
     gradient_checkpointing_kwargs: dict[str, Any] | None = None
     torch_compile: bool = False
+    ddp_find_unused_parameters: bool = False          # several processes: True where a step does not use every weight
     use_cpu: bool = False
     # data
     dataloader_drop_last: bool = False

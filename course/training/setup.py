@@ -50,7 +50,7 @@ def make_accelerator(args: TrainingArguments, model: nn.Module) -> Any:
         bf16 = large and resolve_dtype("auto", device) == torch.bfloat16
     AcceleratorState._reset_state(True)               # it remembers the format of the last Trainer in this program
     return Accelerator(cpu=cpu, mixed_precision="fp16" if args.fp16 else "bf16" if bf16 else "no",
-                       kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not args.gradient_checkpointing)])
+                       kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=args.ddp_find_unused_parameters)])
 
 
 def steps_of(value: float, total: int) -> int:
