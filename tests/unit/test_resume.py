@@ -94,12 +94,14 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, capl
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, where):
     made = run(tmp_path)
 
-    def full(*args, plain=None, **kwargs):
-        if made.state.global_step == 6 and any(where in str(a) for a in args):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return plain(*args, **kwargs)
+    def limited(plain):
+        def write(*args, **kwargs):
+            if made.state.global_step == 6 and any(where in str(a) for a in args if isinstance(a, (str, Path))):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return plain(*args, **kwargs)
+        return write
     for owner, name in ((torch, "save"), (course.checkpoint, "save_file"), (Path, "write_text")):
-        monkeypatch.setattr(owner, name, lambda *a, plain=getattr(owner, name), **k: full(*a, plain=plain, **k))
+        monkeypatch.setattr(owner, name, limited(getattr(owner, name)))
     with pytest.raises(OSError, match="checkpoint-6 could not be written.*the last checkpoint is .*checkpoint-4.*disk full"):
         made.train()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-4"]
