@@ -34,7 +34,7 @@ from course import place
 from course.terms import TERMS
 
 ROOT = Path(__file__).parents[1]
-MAX_LINES, CELL_SECONDS = 20, 120
+MAX_LINES, MAX_COLUMNS, CELL_SECONDS = 20, 80, 120        # 80 columns fit a laptop, and paper
 STUB, BEGIN, END = "# your code here", "### BEGIN SOLUTION", "### END SOLUTION"
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
           "language_info": {"name": "python"}}
@@ -43,22 +43,21 @@ PEAK = """import resource, sys
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10))"""
 
 SETUP = '''\
-# Set-up, the same in every lesson. Run it first; twice does no harm; no network needed.
-import importlib.metadata, importlib.util, platform, subprocess, sys
+# Set-up, the same in every lesson. Run it first; twice does no harm.
+import importlib.metadata, importlib.util, subprocess, sys
 
-if importlib.util.find_spec("course") is None:  # on Colab: keep its torch and numpy
-    keep = [f"{name}=={importlib.metadata.version(name)}" for name in ("torch", "numpy")]
+if importlib.util.find_spec("course") is None:  # on Colab: keep its torch
+    keep = [f"{name}=={importlib.metadata.version(name)}"
+            for name in ("torch", "numpy")]
     source = "course @ git+https://github.com/OWNER/NAME"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *keep, source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q",
+                    *keep, source], check=True)
 
 import pandas as pd
 import torch
-import course
+from course.notebook import ready
 
-torch.manual_seed(42)
-device = "cuda" if torch.cuda.is_available() else "cpu"
-print(f"Python {platform.python_version()} · course {course.__version__} ·",
-      f"torch {torch.__version__} · device {device} · seed 42")'''
+ready(seed=42)'''
 
 
 class LessonError(Exception):
@@ -100,6 +99,9 @@ def twin(name: str, cells: list[Any], solution: bool) -> Any:
             if cell.cell_type == "code" and len(source.splitlines()) > MAX_LINES:
                 raise LessonError(f"{where} has {len(source.splitlines())} lines; {MAX_LINES} is what a room follows. "
                                   "Can a part of it move into the package?")
+            if cell.cell_type == "code" and (wide := [line for line in source.splitlines() if len(line) > MAX_COLUMNS]):
+                raise LessonError(f"{where} has a line of {len(wide[0])} columns; {MAX_COLUMNS} can be read on a laptop and on "
+                                  f"paper: {wide[0].strip()[:60]} …")
             new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
             kept.append(new(source, id=f"{name}-{number:02d}", metadata={"tags": tags} if tags else {}))
     return nbformat.v4.new_notebook(cells=kept, metadata=KERNEL)
@@ -107,8 +109,10 @@ def twin(name: str, cells: list[Any], solution: bool) -> Any:
 
 def index(sources: dict[str, list[Any]]) -> Any:
     """lessons/index.ipynb: what each lesson asks, teaches and takes."""
-    parts = ["# Lessons\n\nOpen a lesson, run its cells from the top (Shift+Enter), "
-             "and try its exercises before you look at the solution."]
+    parts = ["# Lessons\n\nOpen a lesson, run its cells from the top (Shift+Enter), and try its exercises before you look at "
+             "the solution. New to notebooks? Begin with lesson 0. Words that a lesson does not explain stand in the "
+             "[glossary](glossary.ipynb).\n\nThese copies are yours: write into them as you like. `course reset 04` (in a "
+             "terminal: File → New → Terminal) brings lesson 4 back as it was and keeps yours beside it."]
     for name, cells in sources.items():
         head = cells[0].source
         title, question, minutes = (re.search(pattern, head, re.MULTILINE)
@@ -160,8 +164,11 @@ def execute(notebook: Any, name: str) -> str:
     peak = notebook.cells.pop().outputs[0].get("text", "").strip()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            # A live widget cannot be shown without its saved state: 100 KB a lesson, different in each run.
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            # A live widget cannot be shown without its saved state: 100 KB a lesson, different in each run. Its picture can.
+            shown = [(output, output.get("data", {})) for output in cell.outputs]
+            cell.outputs = [output for output, data in shown if WIDGET not in data or "text/html" in data]
+            for _, data in shown:
+                data.pop(WIDGET, None)
     notebook.metadata = KERNEL
     return f"{sum(seconds):8.1f} {max(seconds):8.1f} {peak:>7}"
 

@@ -6,12 +6,14 @@ Every function returns a `Picture`. As the last line of a cell it shows itself; 
 import base64
 import html
 import io
+import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 MOST_TOKENS = 40        # more labels than this cannot be read
 
@@ -87,3 +89,102 @@ def attention(weights: Any, tokens: Sequence[str], title: str = "", looked_at: S
     rows = "; ".join(f"{token} looks most at {columns[row.argmax()]} ({row.max():.2f})"
                      for token, row in zip(tokens, table, strict=True))
     return Picture(figure, f"Heat map of attention. {title} {rows}.")
+
+
+class Row:
+    """Pictures beside each other, below each other where the window is narrow."""
+
+    def __init__(self, *pictures: Picture):
+        self.pictures = pictures
+
+    def _repr_html_(self) -> str:
+        inside = "".join(picture.html for picture in self.pictures)
+        return f'<div style="display: flex; flex-wrap: wrap; align-items: start">{inside}</div>'
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.pictures))
+
+
+# -- diagrams ----------------------------------------------------------------------------------------------------------
+
+
+def flow(steps: Sequence[tuple[str, str]], title: str = "", jumps: Sequence[tuple[int, int, str]] = ()) -> Picture:
+    """Boxes from left to right with arrows between them: (name, what is in it). jumps: (from, to, name) over the boxes."""
+    lines = [[name, *textwrap.wrap(content, 18, break_long_words=True)] for name, content in steps]
+    widths = [max(0.9, 0.085 * max(map(len, part)) + 0.25) for part in lines]
+    height, gap = 0.45 + 0.2 * max(map(len, lines)), 0.4
+    total = sum(widths) + gap * (len(steps) - 1)
+    figure = Figure(figsize=(total, height + 0.5 + 0.45 * bool(jumps)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, total), ylim=(0, height + 0.5 + 0.45 * bool(jumps)))
+    axes.axis("off")
+    axes.text(0, height + 0.25 + 0.45 * bool(jumps), title, fontsize=11, parse_math=False)
+    left, middles = 0.0, []
+    for part, width in zip(lines, widths, strict=True):
+        axes.add_patch(FancyBboxPatch((left + 0.05, 0.08), width - 0.1, height - 0.16, facecolor="#eaf2f8", edgecolor="#0072b2",
+                                      boxstyle="round,pad=0,rounding_size=0.08"))
+        for row, text in enumerate(part):
+            axes.text(left + width / 2, height - 0.32 - 0.2 * row, text, ha="center", va="center", parse_math=False,
+                      fontsize=10 if row == 0 else 8.5, weight="bold" if row == 0 else "normal", color="black")
+        middles.append(left + width / 2)
+        left += width + gap
+        if len(middles) < len(steps):
+            axes.annotate("", (left, height / 2), (left - gap, height / 2), arrowprops={"arrowstyle": "->", "color": "#444444"})
+    for start, end, name in jumps:
+        down, up = (middles[end] - 0.1, height - 0.06), height + 0.2
+        axes.plot([middles[start] + 0.1] * 2 + [down[0]], [height - 0.06, up, up], color="#d55e00", linewidth=1)
+        axes.annotate("", down, (down[0], up), arrowprops={"arrowstyle": "->", "color": "#d55e00", "shrinkA": 0, "shrinkB": 0})
+        axes.text((middles[start] + middles[end]) / 2, up + 0.05, name, ha="center", fontsize=8.5, color="#b04a00")
+    told = "; ".join(f"{name}: {content}" if content else name for name, content in steps)
+    over = "".join(f" An arrow called {name} leads from {steps[start][0]} to {steps[end][0]}." for start, end, name in jumps)
+    return Picture(figure, f"Diagram. {title} {told}.{over}")
+
+
+def grid(rows: Sequence[Sequence[str]], names: Sequence[str], title: str = "", quiet: Sequence[str] = ()) -> Picture:
+    """Rows of cells, each with a text, and the names of the rows; cells whose text is in `quiet` are hatched."""
+    columns = max(map(len, rows))
+    if len(rows) != len(names):
+        raise ValueError(f"{len(rows)} rows and {len(names)} names: each row needs one")
+    width = max(0.5, 0.09 * max(len(cell) for row in rows for cell in row) + 0.15)
+    before = 0.085 * max(map(len, names)) + 0.2
+    figure = Figure(figsize=(before + width * columns, 0.34 * len(rows) + 0.35))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, before + width * columns), ylim=(0, 0.34 * len(rows) + 0.35))
+    axes.axis("off")
+    axes.text(0, 0.34 * len(rows) + 0.12, title, fontsize=11, parse_math=False)
+    for number, (row, name) in enumerate(zip(rows, names, strict=True)):
+        bottom = 0.34 * (len(rows) - 1 - number)
+        axes.text(before - 0.1, bottom + 0.16, name, ha="right", va="center", fontsize=9, parse_math=False)
+        for place, cell in enumerate(row):
+            faint = cell in quiet
+            axes.add_patch(Rectangle((before + width * place, bottom + 0.02), width, 0.3, hatch="///" if faint else None,
+                                     facecolor="#eeeeee" if faint else "#cfe4f3", edgecolor="#bbbbbb" if faint else "white"))
+            axes.text(before + width * (place + 0.5), bottom + 0.16, cell, ha="center", va="center", fontsize=8.5,
+                      color="#555555" if faint else "black", parse_math=False)
+    told = "; ".join(f"{name}: {' '.join(row)}" for row, name in zip(rows, names, strict=True))
+    return Picture(figure, f"Diagram. {title} {told}.")
+
+
+class Panel:
+    """A box to type in and the picture that `draw` makes of its text, anew with every letter.
+
+    On paper and in a page without Python it shows the first picture. draw may return a sentence instead of a Picture.
+    """
+
+    def __init__(self, draw: Callable[[str], Any], text: str):
+        import ipywidgets
+
+        self.box, self.shown = ipywidgets.Text(text, layout={"width": "90%"}), ipywidgets.HTML()
+
+        def show(change: Any = None) -> None:
+            made = draw(self.box.value)
+            self.shown.value = getattr(made, "html", html.escape(str(made)))
+        self.box.observe(show, "value")
+        show()
+        self.widget = ipywidgets.VBox([self.box, self.shown])
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        data = self.widget._repr_mimebundle_()
+        still = f"<div>In a running notebook, a box to type in: <b>{html.escape(self.box.value)}</b></div>{self.shown.value}"
+        return {**(data[0] if isinstance(data, tuple) else data), "text/html": still,
+                "text/plain": f"A panel: {self.box.value}"}

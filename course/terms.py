@@ -46,6 +46,21 @@ TERMS = [
          tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
          tokenizer.decode(tokenizer("The rent is too high.")["input_ids"])
          """, ("token", "input IDs", "special tokens"), (1, 2, 4, 7)),
+    Term("BPE", """
+         Byte-pair encoding: a way to make a vocabulary. It begins with single letters (or bytes) and joins the two neighbours
+         that stand side by side most often, again and again. GPT's tokenizers are made so.
+         """, """
+         from course import train_bpe
+         texts = ["the rent", "the rents", "the renter", "other rents"] * 9
+         {size: train_bpe(texts, vocab_size=size).tokenize("the renters") for size in (15, 20, 30)}
+         """, ("token", "tokenizer"), (6,), ("byte-pair encoding",)),
+    Term("truncation", """
+         Cutting a text that is longer than a model reads. It is silent, and it takes the end: where complaints come last, a cut
+         text looks content. Windows that overlap read everything.
+         """, """
+         from course import AutoTokenizer
+         AutoTokenizer.from_pretrained("pocket/encoder")("Nice, but far too loud.", truncation=True, max_length=4).tokens()
+         """, ("padding", "token"), (4,), ("truncate",)),
     Term("special tokens", """
          Tokens that no author wrote. [CLS] and [SEP] frame a text, [PAD] fills a short one up, [MASK] covers a word, [UNK]
          stands for what the vocabulary cannot spell. Other families of models have other signs.
@@ -53,6 +68,14 @@ TERMS = [
          from course import AutoTokenizer
          AutoTokenizer.from_pretrained("pocket/encoder").all_special_tokens
          """, ("token", "padding", "MLM"), (2, 4)),
+    Term("pipeline", """
+         A model with all that stands around it, in one function: its tokenizer before it, the step from scores to an answer
+         behind it. It is made by the name of a task.
+         """, """
+         from course import pipeline
+         pipe = pipeline("sentiment-analysis", model="pocket/sentiment")
+         [type(part).__name__ for part in (pipe, pipe.tokenizer, pipe.model)]
+         """, ("tokenizer", "logits", "pretrained model"), (1, 4)),
     Term("NLP", """
          Natural language processing: everything that a computer does with the language of people. It covers understanding a
          text, writing one, and plain steps such as cutting it into tokens.
@@ -97,6 +120,22 @@ TERMS = [
          text = "My landlord never answers".split()
          [(" ".join(text[:n]), text[n]) for n in range(1, len(text))]
          """, ("MLM", "CLM", "pretrained model"), (2,), ("self-supervision",)),
+    Term("LLM", """
+         Large language model: a Transformer with billions of weights that was trained to go on with texts, and then to follow
+         instructions. Large is no clear border. What a model takes in memory is its number of weights times their size.
+         """, """
+         weights = {"pocket/encoder": 15e6, "GPT-2": 124e6, "a model of 8 billion": 8e9}
+         {name: f"{4 * n / 1e9:.2f} GB in float32, {2 * n / 1e9:.2f} in bfloat16" for name, n in weights.items()}
+         """, ("Transformer", "autoregressive", "prompt"), (), ("large language model", "foundation model", "chat model")),
+    Term("prompt", """
+         The text that an LLM is given to go on with: a question, a codebook with an answer to be coded, an example or two. The
+         same question in other words can give another code, so a prompt belongs into the appendix of a paper.
+         """, """
+         codebook = {"housing": "rent, landlords, repairs", "transport": "buses, roads, parking"}
+         lines = [f"- {code}: {what}" for code, what in codebook.items()]
+         print_me = ["Which topic does the answer name?", *lines, "Answer: The 7 is never on time.", "Topic:"]
+         chr(10).join(print_me)
+         """, ("LLM", "autoregressive"), ()),
     Term("pretrained model", """
          A model that has already learned from a large collection of texts, mostly by guessing words. Its weights are published,
          and others start from them. It brings a knowledge of the language along, and the habits of its texts too.
@@ -333,6 +372,22 @@ TERMS = [
          near = lambda a, b: round(torch.cosine_similarity(a, b, dim=0).item(), 2)
          {"rent, money": near(rent, money), "rent, tree": near(rent, tree)}
          """, ("hidden state", "input IDs", "position IDs"), (2, 6, 7), ("word vector", "vector")),
+    Term("pooling", """
+         Making one vector of many: of the tokens of a text, their mean or that of the first one; of the windows of a long
+         document, the mean or the most extreme. The choice is part of the measurement.
+         """, """
+         import torch
+         tokens = torch.tensor([[0.1, 0.9], [0.3, 0.7], [0.8, 0.0]])
+         {"mean": tokens.mean(0).tolist(), "first": tokens[0].tolist(), "largest": tokens.amax(0).tolist()}
+         """, ("hidden state", "embedding"), (1, 4), ("mean pooling", "pooler")),
+    Term("tensor", """
+         Numbers in a rectangle of any dimension: one is a number, a list is a vector, a list of lists of equal length a matrix.
+         Its shape says how many there are in each direction. Models take tensors and give tensors.
+         """, """
+         import torch
+         numbers = torch.tensor([[2, 7, 1], [8, 2, 8]])
+         {"shape": tuple(numbers.shape), "sum of each column": numbers.sum(0).tolist(), "larger than 5": (numbers > 5).tolist()}
+         """, ("input IDs", "embedding"), (0, 2, 7)),
     Term("hidden state", """
          What a layer makes of a token: a vector that has taken in more and more of the context. A model with n layers has n + 1
          hidden states for each token, the first of which is the embedding.

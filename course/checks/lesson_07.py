@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from course.checks import exercise, is_number
+from course.checks import exercise, is_number, near, tensor
 
 
 @exercise(1, "1 is the same direction, 0 a right angle, -1 the opposite. Length does not count.")
@@ -11,20 +11,23 @@ def cosine(function: Any) -> str | None:
 
     if not callable(function):
         return "`cosine` should be a function of two vectors. Did you call it, and keep what it returned?"
-    a, b = torch.tensor([3.0, 4.0, 0.0]), torch.tensor([0.0, 6.0, 8.0])             # lengths 5 and 10, product 24
-    if (found := function(a, b)) is ...:
-        return "not done yet."
-    if not is_number(found):
-        return "the function should return one number. Which product of two vectors is one number?"
-    for value, question in ((24.0, "this is the product of the two vectors. How long are they?"),
-                            (24 / 5, "the product is divided by the length of the first vector alone. What about the second?"),
-                            (24 / 10, "the product is divided by the length of the second vector alone. What about the first?"),
-                            (24 / 15, "are the two lengths added? They should be multiplied."),
-                            (24 / 2500, "are the lengths squared? Their root is missing.")):
-        if abs(found - value) < 1e-5:
-            return question
-    if not abs(found - 0.48) <= 1e-5:
-        return f"for (3, 4, 0) and (0, 6, 8) it gives {float(found):.3f}. Work it out on paper: the lengths are 5 and 10."
+    for first, second in (((3.0, 4.0, 0.0), (0.0, 6.0, 8.0)), ((1.0, 2.0, 2.0), (-4.0, 4.0, -2.0)), ((5.0, 0.0), (2.0, 0.0))):
+        a, b = torch.tensor(first), torch.tensor(second)
+        if not is_number(found := function(a, b)):
+            return "the function should return one number. Which product of two vectors is one number?"
+        product, one, other = ((a * b).sum().item(), sum(x * x for x in first) ** 0.5, sum(x * x for x in second) ** 0.5)
+        if near(found, product / one / other):
+            continue
+        for value, question in (
+                (product, "this is the product of the two vectors. How long are they?"),
+                (product / one, "the product is divided by the length of the first vector alone. What about the second?"),
+                (product / other, "the product is divided by the length of the second vector alone. What about the first?"),
+                (product / (one + other), "are the two lengths added? They should be multiplied."),
+                (product / (one * other) ** 2, "are the lengths squared? Their root is missing.")):
+            if near(found, value):
+                return question
+        return (f"for {first} and {second} it gives {float(found):.3f}. Work it out on paper: the lengths are {one:g} and "
+                f"{other:g}.")
     return None
 
 
@@ -36,13 +39,12 @@ def attend(function: Any) -> str | None:
     if not callable(function):
         return "`attend` should be a function of q, k, v and mask. Did you call it, and keep what it returned?"
     random = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, length, width, generator=random) for length, width in ((3, 4), (5, 4), (5, 6)))
+    q, k, v = (torch.randn(length, width, generator=random) for length, width in ((3, 4), (5, 4), (5, 6)))
     mask = torch.zeros(3, 5)
     mask[:, 4] = float("-inf")
-    if (found := function(q, k, v, mask)) is ...:
-        return "not done yet."
-    if tuple(getattr(found, "shape", ())) != (2, 3, 6):
-        return ("three queries look at five values of width 6, so the result has the shape (2, 3, 6); this one has "
+    found = function(q, k, v, mask)
+    if tuple(getattr(found, "shape", ())) != (3, 6):
+        return ("three queries look at five values of width 6, so the result has the shape (3, 6); this one has "
                 f"{tuple(getattr(found, 'shape', ()))}. What is multiplied by the values?")
 
     def same(*inputs: Any, **options: Any) -> bool:
@@ -54,10 +56,14 @@ def attend(function: Any) -> str | None:
         return "the scores are not divided by anything. By what does their size grow with the width?"
     if same(q, k, v, mask, scale=1 / 4):
         return "the scores are divided by the width. Which part of it keeps their spread at 1?"
-    if torch.allclose(found, ((q @ k.mT / 2 + mask).softmax(-2) @ v), atol=1e-5, equal_nan=True):
+    if torch.allclose(found, (q @ k.T / 2 + mask).softmax(0) @ v, atol=1e-5, equal_nan=True):
         return "each row of the weights should sum to 1. Over which dimension goes the softmax?"
     if not same(q, k, v, mask):
         return "the numbers differ from the library's. In which order come dividing, mask, softmax and values?"
+    wide = torch.randn(2, 9, generator=random)
+    found = function(wide, wide, wide, torch.zeros(2, 2))
+    if not same(wide, wide, wide):
+        return "right for vectors of width 4, wrong for width 9. Which number of yours should depend on the width?"
     return None
 
 
@@ -65,7 +71,7 @@ def attend(function: Any) -> str | None:
 def causal(mask: Any) -> str | None:
     import torch
 
-    if tuple(getattr(mask, "shape", ())) != (5, 5):
+    if tuple(getattr(mask := tensor(mask), "shape", ())) != (5, 5):
         return f"`causal` should be a tensor of the shape (5, 5) and has {tuple(getattr(mask, 'shape', ()))}."
     may = torch.ones(5, 5).tril().bool()
     if mask.isnan().any():
@@ -92,11 +98,19 @@ def one_layer(function: Any, model: Any) -> str | None:
 
     if not callable(function):
         return "`one_layer` should be a function of x and a block. Did you call it, and keep what it returned?"
-    block, width = model.layers[-1], model.config.hidden_size
-    x = torch.randn(2, 4, width, generator=torch.Generator().manual_seed(0)).to(model.device)
+    random, width = torch.Generator().manual_seed(0), model.config.hidden_size
+    for block in (model.layers[-1], model.layers[0]):
+        x = torch.randn(2, 4, width, generator=random).to(model.device)
+        if doubt := one_layer_of(function, x, block):
+            return doubt
+    return None
+
+
+def one_layer_of(function: Any, x: Any, block: Any) -> str | None:
+    import torch
+
     with torch.inference_mode():
-        if (found := function(x, block)) is ...:
-            return "not done yet."
+        found = function(x, block)
         if isinstance(found, tuple):
             return "the function returns two things. Of what `block.attention` returns, only the first goes on."
         half = block.attention_norm(x + block.attention(x)[0])
@@ -113,7 +127,8 @@ def one_layer(function: Any, model: Any) -> str | None:
             if torch.allclose(found, wrong, atol=1e-4):
                 return question
         if tuple(found.shape) != tuple(x.shape) or not torch.allclose(found, block(x)[0], atol=1e-4):
-            return "the result differs from the library's. Attention, add, norm; feed-forward, add, norm: in this order?"
+            return ("the result differs from the library's. Attention, add, norm; feed-forward, add, norm: in this order, and "
+                    "with the parts of the block that was given?")
     return None
 
 

@@ -19,7 +19,6 @@ class FillMaskPipeline(Pipeline):
 
     task = "fill-mask"
     defaults: ClassVar[dict[str, Any]] = {"top_k": 5, "targets": None, "stride": None}
-    older: ClassVar[dict[str, str]] = Pipeline.older | {"topk": "top_k"}
     special_tokens_in_text = True
 
     def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:

@@ -19,14 +19,11 @@ class TextClassificationPipeline(Pipeline):
     defaults: ClassVar[dict[str, Any]] = {"top_k": "", "return_all_scores": None, "function_to_apply": None}
     joined = "their scores are averages over the parts"
 
-    def merge(self, options: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        if new.get("return_all_scores") is not None:
-            once("return_all_scores=True is called top_k=None now (which gives the best label first), =False top_k=1; both "
-                 "work here.")
-        return super().merge(options, new)
-
     def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
         """One text -> [{label, score}]; a list -> a list with one {label, score} each; with top_k a list of them each."""
+        if "return_all_scores" in options:
+            once("return_all_scores=True is called top_k=None now (which gives the best label first), =False top_k=1; "
+                 "both work here.")
         inputs = list(inputs) if isinstance(inputs, tuple) else inputs     # a tuple inside a list is a pair
         answer = super().__call__(inputs, batch_size=batch_size, **options)
         asked_for_several = self.merge(self.options, options)["top_k"] != ""

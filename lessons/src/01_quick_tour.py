@@ -12,8 +12,8 @@
 # - save a model, load it again, and find where downloads are kept;
 # - say when to change only the head of a model and when to train from scratch.
 #
-# 45 minutes · data: six answers, invented for this lesson · models: `pocket/sentiment` and `pocket/encoder`, 15
-# million weights, part of the package · memory: under 0.8 GB · no network needed
+# 60 minutes · data: six answers, invented for this lesson · models: `pocket/sentiment` and `pocket/encoder`, 15
+# million weights, part of the package · memory: under 0.8 GB · no network needed · new to notebooks: lesson 0 first
 
 # %% [markdown]
 # ## 1. One line, one task
@@ -33,7 +33,7 @@ classifier("Since the new tram line opened, my mother visits us every week.")
 # likely it is to be right: a model can be wrong with 0.99. This one knows two labels, so even "I moved here in May"
 # must become one of them.
 #
-# Research has many texts. Give the pipeline a list, or a column of a data frame.
+# Research has many texts: give the pipeline a list. `index=` keeps each result beside its text.
 
 # %% tags=["nbval-check-output"]
 answers = [
@@ -73,45 +73,29 @@ print(f"They agree on {share:.0%}. Disputed:", *disputed, sep="\n")
 ### END SOLUTION
 checks.agreement(share, disputed, results, coder)
 
-# %% [markdown] tags=["solution"]
-# Six answers show *how* to compare, not how good the model is: that takes a few hundred coded texts, two coders, and
-# a measure that allows for agreement by chance.
-
 # %% [markdown]
 # ## 2. Another task, another model
 #
-# `fill-mask` shows how such models learned language: by guessing covered words.
+# `fill-mask` shows how such models learned language: by guessing covered words. Type into the box.
 
 # %%
 unmask = pipeline("fill-mask")
 
 def guesses(text):
+    if text.count("[MASK]") != 1:
+        return "Write [MASK] once."
     found = pd.DataFrame(unmask(text, top_k=5))
     return plots.probabilities(found["token_str"], found["score"], text)
 
-guesses("My children walk to [MASK] every morning.")
+plots.Panel(guesses, "My children walk to [MASK] every morning.")
 
 # %% [markdown]
 # *What we see.* Five candidates and their probabilities. They are not facts about this family; they mirror the texts
-# that the model was trained on. Try your own: turn *children* into *parents*, the *nurse* into an *engineer*.
-
-# %%
-import ipywidgets as W
-
-def panel(text="The nurse said that [MASK] was tired."):
-    box, picture = W.Text(text, layout={"width": "90%"}), W.HTML()
-    def draw(change=None):
-        one = box.value.count("[MASK]") == 1
-        picture.value = guesses(box.value).html if one else "Write [MASK] once."
-    box.observe(draw, "value")
-    draw()
-    return W.VBox([box, picture])
-
-panel()
+# that the model was trained on. Turn *children* into *parents*. Then try: The nurse said that [MASK] was tired.
 
 # %% [markdown]
-# Other tasks have the same one-line form: `ner` (names in a text), `question-answering`, `summarization`,
-# `translation`, `text-generation`, and `zero-shot-classification`, whose labels you invent. Lesson 3 is about them.
+# Other tasks have the same one-line form and are to come with lesson 3: names in a text, answers to questions,
+# summaries, translation, and labels that you invent.
 #
 # Name a **model** to replace the default. From the Hub, a public library of models,
 # `model="nlptown/bert-base-multilingual-uncased-sentiment"` gives one to five stars in six languages, after a
@@ -120,15 +104,15 @@ panel()
 
 # %%
 encoder = pipeline("feature-extraction", model="pocket/encoder", pooling="mean")
-housing, *others = torch.tensor(encoder(["Housing is too expensive.", *answers]))
-closeness = [torch.cosine_similarity(housing, other, dim=0).item() for other in others]
+vectors = torch.tensor(encoder(["Housing is too expensive.", *answers]))
+closeness = torch.cosine_similarity(vectors[:1], vectors[1:])
 pd.Series(closeness, index=answers).round(2).sort_values(ascending=False)
 
 # %% [markdown]
 # *What we see.* The answers, sorted by closeness to "Housing is too expensive." The first shares no word with it.
 #
-# A model reads a limited length, this one 512 tokens, some 380 words. The pipeline cuts what is longer and says so.
-# Open answers fit; speeches do not.
+# A model reads a limited length, this one 512 tokens, some 380 words. The pipeline reads longer texts in parts and
+# says so. Open answers fit; speeches do not.
 #
 # ### Exercise 2 · level 2 of 3 · 6 minutes
 #
@@ -140,35 +124,39 @@ pd.Series(closeness, index=answers).round(2).sort_values(ascending=False)
 # <code>score</code>.</details>
 
 # %% tags=["exercise", "check"]
-probability = ...  # your code here
-### BEGIN SOLUTION
 def probability(text, word):
+    return ...  # your code here
+    ### BEGIN SOLUTION
     return unmask(text, targets=[word])[0]["score"]
 
 for profession in ("nurse", "engineer"):
     sentence = f"The {profession} said that [MASK] was tired."
-    print(profession, *[f"{word} {probability(sentence, word):.2f}" for word in ("she", "he")])
+    for word in ("she", "he"):
+        print(profession, word, round(probability(sentence, word), 2))
 ### END SOLUTION
 checks.word_probability(probability, unmask)
-
-# %% [markdown] tags=["solution"]
-# The sentence says nothing about the person. What differs between the two lines comes from the training texts, and
-# travels into every measurement made with the model.
 
 # %% [markdown]
 # ## 3. The same by hand
 #
-# A pipeline has three parts: a
+# A [pipeline](../lessons/glossary.ipynb#pipeline) has three parts: a
 # [tokenizer](../lessons/glossary.ipynb#tokenizer) turns text into numbers, a **model** turns numbers into scores, a last
 # step turns scores into labels.
+
+# %%
+steps = {"text": "what somebody said", "tokenizer": "pieces and their numbers",
+         "model": "a stack of layers", "logits": "one score a label",
+         "softmax": "probabilities", "label": "the likeliest"}
+plots.flow(list(steps.items()), "A pipeline")
 
 # %% tags=["nbval-check-output"]
 from course import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("pocket/sentiment")
 model = AutoModelForSequenceClassification.from_pretrained("pocket/sentiment")
-batch = tokenizer(answers[2:4], padding=True, truncation=True, return_tensors="pt")
-print(*map(tokenizer.convert_ids_to_tokens, batch["input_ids"]), sep="\n")
+batch = tokenizer(answers[2:4], padding=True, return_tensors="pt")
+for ids in batch["input_ids"]:
+    print(tokenizer.convert_ids_to_tokens(ids))
 for name in ("input_ids", "attention_mask"):
     print(name, *batch[name].tolist(), sep="\n")
 
@@ -181,21 +169,20 @@ for name in ("input_ids", "attention_mask"):
 # %%
 with torch.inference_mode():
     logits = model(**batch).logits
-table = pd.DataFrame(torch.softmax(logits, dim=-1), columns=model.config.id2label.values())
-table.assign(pipeline=results["score"].values[2:4]).round(4)
+table = pd.DataFrame(logits.softmax(-1), columns=["NEGATIVE", "POSITIVE"])
+table.assign(pipeline=list(results["score"][2:4])).round(4)
 
 # %% [markdown]
-# *What we see.* The higher probability is the pipeline's score; `classifier.explain(text)` prints these steps for any
-# text.
+# *What we see.* The higher probability is the pipeline's score. `classifier.explain(text)` prints these steps.
 #
 # Give the model **labels** too, and it returns a
 # [loss](../lessons/glossary.ipynb#loss): how much they surprise it. Training makes this number
 # smaller.
 
 # %%
-for labels in ([1, 1], [0, 0]):
+for labels in ([1, 1], [0, 0]):  # twice POSITIVE, twice NEGATIVE
     loss = model(**batch, labels=torch.tensor(labels)).loss
-    print([model.config.id2label[n] for n in labels], "-> loss", round(loss.item(), 2))
+    print(labels, "-> loss", round(loss.item(), 2))
 
 # %% [markdown]
 # ### Exercise 3 · level 2 of 3 · 6 minutes
@@ -224,12 +211,12 @@ checks.least_sure(least_sure, answers, model, tokenizer)
 # model returns what it computed on the way.
 
 # %%
-encoded = tokenizer("Not bad at all, I would move here again.", return_tensors="pt")
+inputs = tokenizer(answers[2], return_tensors="pt")
 with torch.inference_mode():
-    outputs = model(**encoded, output_hidden_states=True, output_attentions=True)
-print(len(outputs.hidden_states), "hidden states", tuple(outputs.hidden_states[0].shape))
-print(len(outputs.attentions), "attentions", tuple(outputs.attentions[0].shape))
-tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"][0])
+    outputs = model(**inputs, output_attentions=True, output_hidden_states=True)
+for name in ("hidden_states", "attentions"):
+    print(len(outputs[name]), name, tuple(outputs[name][0].shape))
+tokens = inputs.tokens()
 heatmap = outputs.attentions[2][0, 8]
 plots.attention(heatmap, tokens, "Layer 3, head 9")
 
@@ -266,13 +253,10 @@ favourite = ...  # your code here
 row = tokens.index("not")
 favourite = tokens[heatmap[row].argmax()]
 print(favourite)
-print("layer 2, head 9:", *[tokens[row.argmax()] for row in outputs.attentions[1][0, 8]])
+print("layer 2, head 9:")
+print(*[tokens[row.argmax()] for row in outputs.attentions[1][0, 8]])
 ### END SOLUTION
 checks.favourite_token(favourite, "not", heatmap, tokens)
-
-# %% [markdown] tags=["solution"]
-# *Not* looks at *bad*, a story that is easy to believe. In layer 2, head 9 it does so as well, but there most
-# tokens look at their right neighbour, whatever the sentence says. One map proves little.
 
 # %% [markdown]
 # ## 5. Keep it, change it
@@ -290,10 +274,9 @@ print(sorted(os.listdir(folder.name)))
 pipeline("sentiment-analysis", model=folder.name)(answers[3])
 
 # %% [markdown]
-# `pip install` brought the library and its pocket models; `course doctor` checks them. Models from the Hub are
-# downloaded once, to `~/.cache/huggingface/hub`. `HF_HOME` moves that folder, `cache_dir=…` does so for one call, and
-# with `HF_HUB_OFFLINE=1` nothing asks the network: what is in the cache still loads. Set such variables before Python
-# starts.
+# Models from the Hub are downloaded once, to `~/.cache/huggingface/hub`; `HF_HOME` moves that folder, `cache_dir=…`
+# does so for one call. With `HF_HUB_OFFLINE=1` nothing asks the network, and the cache still loads. Set such variables
+# before Python starts.
 #
 # Two ways lead to a model of your own, here for four topics: start **from scratch** with a configuration, or keep a
 # trained body and change only the **head**.
@@ -301,16 +284,18 @@ pipeline("sentiment-analysis", model=folder.name)(answers[3])
 # %%
 from course import BertConfig, BertForSequenceClassification
 
-config = BertConfig(vocab_size=len(tokenizer), num_labels=4, num_hidden_layers=2,
-                    hidden_size=96, num_attention_heads=4, intermediate_size=384)
+config = BertConfig(vocab_size=len(tokenizer), num_labels=4, hidden_size=96,
+                    num_hidden_layers=2, num_attention_heads=4)
 scratch = BertForSequenceClassification(config)
-topics = AutoModelForSequenceClassification.from_pretrained("pocket/encoder", num_labels=4)
-print(f"{scratch.num_parameters():,} weights, {topics.num_parameters():,} weights")
+topics = AutoModelForSequenceClassification.from_pretrained(
+    "pocket/encoder", num_labels=4)
+for one in (scratch, topics):
+    print(f"{one.num_parameters():,} weights")
 
 # %% [markdown]
-# *What we see.* In `scratch` every weight is random. In `topics` only what the message names is new; the rest already
-# knows English. From scratch takes millions of texts and pays off for a language or notation that no model has seen.
-# With a few hundred coded answers, change the head: lesson 5 trains it.
+# *What we see.* In `scratch` every weight is random. In `topics` two parts are new, and the message names them:
+# `classifier`, the head, and `pooler`, the step before it. The rest already knows English. From scratch takes millions of texts; it pays off for a language that no model has seen.
+# With a few hundred coded answers, change the head: lesson 5 (to come) trains it.
 #
 # ### Exercise 5 · level 2 of 3 · 4 minutes
 #

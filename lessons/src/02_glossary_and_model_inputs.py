@@ -11,8 +11,8 @@
 # - build a mask, positions and decoder inputs by hand;
 # - look up a term, with an example that runs.
 #
-# 45 minutes · data: three answers, invented for this lesson · models: `pocket/encoder`, `pocket/sentiment`, and two
-# that you train in seconds · memory: under 0.8 GB · no network needed · builds on lesson 1
+# 55 minutes · data: three answers, invented for this lesson · models: `pocket/encoder`, `pocket/sentiment` · memory:
+# under 0.8 GB · no network needed · builds on lesson 1
 
 # %% [markdown]
 # ## 1. Words about models
@@ -21,8 +21,8 @@
 # one is [NLG](../lessons/glossary.ipynb#NLG). The machine does neither with words.
 
 # %%
-from course import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
-from course import AutoTokenizer, glossary, plots
+from course import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from course import glossary, pipeline, plots
 from course.checks import lesson_02 as checks
 
 glossary("token")
@@ -38,21 +38,29 @@ glossary("token")
 # %%
 tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
 trained = AutoModelForMaskedLM.from_pretrained("pocket/encoder")
-blank = AutoModelForMaskedLM.from_config(trained.config).eval()
-whole, left = "The bus was [MASK] again, so I walked to work.", "The bus was [MASK]"
+blank = AutoModelForMaskedLM.from_config(trained.config).eval()  # random
+
+# %% [markdown]
+# Two helpers, used throughout. `gap` asks a model what it expects in the place of `[MASK]`: it finds the place, takes
+# the [logits](../lessons/glossary.ipynb#logits) there, one score for each entry of the vocabulary, and makes
+# probabilities of them with [softmax](../lessons/glossary.ipynb#softmax). `guesses` names the best five.
 
 # %%
 def gap(model, batch):
-    """A probability for each word, in the place of [MASK]."""
+    place = batch["input_ids"] == tokenizer.mask_token_id
     with torch.inference_mode():
-        return model(**batch).logits[batch["input_ids"] == tokenizer.mask_token_id][0].softmax(-1)
+        return model(**batch).logits[place][0].softmax(-1)
 
 def guesses(model, text, **options):
     batch = tokenizer(text, return_tensors="pt", **options)
-    return tokenizer.convert_ids_to_tokens(gap(model, batch).topk(5).indices)
+    best = gap(model, batch).topk(5).indices
+    return tokenizer.convert_ids_to_tokens(best)
 
+# %%
+whole = "The bus was [MASK] again, so I walked to work."
+left = "The bus was [MASK]"
 pd.DataFrame({"both sides": guesses(trained, whole),
-              "left side": guesses(trained, left, add_special_tokens=False),  # no [SEP]
+              "left side": guesses(trained, left, add_special_tokens=False),
               "both sides, random weights": guesses(blank, whole)})
 
 # %% [markdown]
@@ -85,7 +93,7 @@ glossary("RNN")
 # pieces is longer than 1.</details>
 
 # %% tags=["exercise", "check"]
-answer = "gentrification reached our neighbourhood long before the kindergartens did"
+answer = "gentrification reached our neighbourhood before the kindergartens did"
 pieces = ...  # your code here
 ### BEGIN SOLUTION
 pieces = [word for word in answer.split() if len(tokenizer.tokenize(word)) > 1]
@@ -99,10 +107,10 @@ checks.words_in_pieces(pieces, answer, tokenizer)
 # A batch is a rectangle of numbers, but residents do not write equally much.
 
 # %%
-answers = ["The bus was late again, so I walked to work.", "Too expensive.",
-           "The library is open until nine now, and people with nowhere to go sit there and read."]
+answers = ["The bus was late again and I missed my train.", "Too expensive.",
+           "The park is lovely, and my children play there with their friends."]
 batch = tokenizer(answers, padding=True, return_tensors="pt")
-print({name: tuple(tensor.shape) for name, tensor in batch.items()}, batch["input_ids"][1], sep="\n")
+print(tuple(batch["input_ids"].shape), batch["input_ids"][1], sep="\n")
 
 # %% [markdown]
 # *What we see.* A row for each answer, a column for each place, and in it the number of a token: its
@@ -111,18 +119,21 @@ print({name: tuple(tensor.shape) for name, tensor in batch.items()}, batch["inpu
 # it as not there. What if we forget the mask?
 
 # %%
-classifier = AutoModelForSequenceClassification.from_pretrained("pocket/sentiment")
+classifier = pipeline("sentiment-analysis", model="pocket/sentiment").model
 
-def positive(input_ids, attention_mask=None):
+def positive(ids, mask=None):
     with torch.inference_mode():
-        return classifier(input_ids, attention_mask).logits.softmax(-1)[:, 1]
+        return classifier(ids, mask).logits.softmax(-1)[:, 1].numpy().round(3)
 
-wider = tokenizer(answers, padding="max_length", max_length=120, return_tensors="pt")
-pd.DataFrame({"mask": positive(batch["input_ids"], batch["attention_mask"]),
-              "mask, wider": positive(wider["input_ids"], wider["attention_mask"]),
-              "no mask": positive(batch["input_ids"]),
-              "no mask, wider": positive(wider["input_ids"])},
-             index=[text[:30] for text in answers]).round(3)
+# %%
+wider = tokenizer(answers, padding="max_length", max_length=120,
+                  return_tensors="pt")
+table = {}
+for name, one in {"": batch, ", wider": wider}.items():
+    ids, mask = one["input_ids"], one["attention_mask"]
+    table["mask" + name] = positive(ids, mask)
+    table["no mask" + name] = positive(ids)
+pd.DataFrame(table, index=[text[:30] for text in answers])
 
 # %% [markdown]
 # *What we see.* The probability of POSITIVE. With the mask, more padding changes nothing. Without it, scores move
@@ -130,7 +141,7 @@ pd.DataFrame({"mask": positive(batch["input_ids"], batch["attention_mask"]),
 #
 # ### Exercise 2 · level 1 of 3 · 4 minutes
 #
-# A colleague stored the `input_ids` and lost the masks. Rebuild the **mask** of `batch` from them.
+# A colleague stored the `input_ids` and lost the masks. Rebuild the mask of `batch` from them, as `rebuilt`.
 #
 # <details><summary>Hint</summary>Padding has a number of its own:
 # <code>tokenizer.pad_token_id</code>.</details>
@@ -139,11 +150,11 @@ pd.DataFrame({"mask": positive(batch["input_ids"], batch["attention_mask"]),
 
 # %% tags=["exercise", "check"]
 ids = batch["input_ids"]
-mask = ...  # your code here
+rebuilt = ...  # your code here
 ### BEGIN SOLUTION
-mask = (ids != tokenizer.pad_token_id).long()
+rebuilt = (ids != tokenizer.pad_token_id).long()
 ### END SOLUTION
-checks.mask_by_hand(mask, batch)
+checks.mask_by_hand(rebuilt, batch)
 
 # %% [markdown]
 # ## 3. Which text, which place
@@ -152,23 +163,25 @@ checks.mask_by_hand(mask, batch)
 # [position IDs](../lessons/glossary.ipynb#position-IDs) where a token stands. The model counts places by itself.
 
 # %%
-pair = tokenizer("How do you travel?", "I take the [MASK].", return_tensors="pt")
-places = torch.arange(pair["input_ids"].shape[1])[None]
-pd.DataFrame([pair.tokens(), pair["token_type_ids"][0].tolist(), places[0].tolist()],
-             index=["token", "type", "position"])
+two = tokenizer("How do you travel?", "I take the [MASK].", return_tensors="pt")
+places = torch.arange(two["input_ids"].shape[1])[None]
+pd.DataFrame({"token": two.tokens(), "type": two["token_type_ids"][0].numpy(),
+              "position": places[0].numpy()})
 
 # %% [markdown]
 # Now we lie to the model about one thing at a time, and measure how much of its probability moves to other words.
 
 # %%
-lies = {"none": {}, "types swapped": {"token_type_ids": 1 - pair["token_type_ids"]},
+types = two["token_type_ids"]
+lies = {"none": {}, "types swapped": {"token_type_ids": 1 - types},
         "back to front": {"position_ids": places.flip(1)},
         "all in one place": {"position_ids": 0 * places}}
-truth, moved = gap(trained, pair), {}
+truth, moved = gap(trained, two), {}
 for lie, inputs in lies.items():
-    found = gap(trained, {**pair, **inputs})
-    moved[f"{lie} -> {tokenizer.decode(found.argmax())}"] = (found - truth).abs().sum() / 2
-plots.probabilities(list(moved), list(moved.values()), "Lie -> new first guess, probability moved")
+    found = gap(trained, {**two, **inputs})
+    word = tokenizer.decode(found.argmax())
+    moved[f"{lie}, says {word}"] = (found - truth).abs().sum() / 2
+plots.probabilities(list(moved), list(moved.values()), "Probability moved")
 
 # %% [markdown]
 # *What we see.* Lies about places do the greatest harm: order is most of grammar. What lies about types do depends on
@@ -184,15 +197,13 @@ plots.probabilities(list(moved), list(moved.values()), "Lie -> new first guess, 
 # everywhere.</details>
 
 # %% tags=["exercise", "check"]
-both = tokenizer(["The tenant sued the owner.", "The owner sued the tenant."], return_tensors="pt")
+both = tokenizer(["The tenant sued the owner.", "The owner sued the tenant."],
+                 return_tensors="pt")
 position_ids = ...  # your code here
 ### BEGIN SOLUTION
 position_ids = torch.zeros_like(both["input_ids"])
 ### END SOLUTION
 checks.bag_of_words(position_ids, both, trained)
-
-# %% [markdown] tags=["solution"]
-# Without places a text is a bag of words. For topics that is often enough; for blame it is not.
 
 # %% [markdown]
 # ## 4. Labels and decoder input IDs
@@ -202,56 +213,31 @@ checks.bag_of_words(position_ids, both, trained)
 
 # %%
 gapped = tokenizer(whole, return_tensors="pt")
-full = tokenizer(whole.replace("[MASK]", "late"), return_tensors="pt")["input_ids"]
+whole_text = tokenizer(whole.replace("[MASK]", "late"), return_tensors="pt")
+full = whole_text["input_ids"]
 only_gap = full.where(gapped["input_ids"] == tokenizer.mask_token_id, -100)
-losses = [trained(**gapped, labels=labels).loss.item() for labels in (only_gap, full)]
-print(only_gap, "loss in the gap: {:.2f}, at every place: {:.2f}".format(*losses), sep="\n")
+for labels in (only_gap, full):
+    loss = trained(**gapped, labels=labels).loss
+    print(labels[0].tolist(), "loss", round(loss.item(), 2))
 
 # %% [markdown]
-# *What we see.* The labels of the gap, their loss, and the loss when every place counts: two numbers under one name.
+# *What we see.* The labels and their loss: first for the gap alone, then for every place. Two numbers under one name.
 # The first measures guessing. The second is mostly about words that everybody can see.
 #
-# A [seq2seq](../lessons/glossary.ipynb#seq2seq) model reads one text and writes another. Its decoder needs
-# [decoder input IDs](../lessons/glossary.ipynb#decoder-input-IDs): what has been written so far. In training these are
-# the labels, moved one place to the right. We teach two small models to recode reversed items (5 becomes 1, 4 becomes
-# 2 …) and forget to move for the second.
+# A [seq2seq](../lessons/glossary.ipynb#seq2seq) model reads one text and writes another, token after token. Its
+# decoder needs [decoder input IDs](../lessons/glossary.ipynb#decoder-input-IDs): what has been written so far. In
+# training the right text is known, so these are the labels, moved one place to the right behind a start token.
 
 # %%
-from course import BartConfig, BartForConditionalGeneration
-
-config = BartConfig(vocab_size=8, d_model=64, encoder_layers=1, decoder_layers=1, dropout=0.0,
-                    encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=128,
-                    decoder_ffn_dim=128, init_std=0.1, pad_token_id=0, decoder_start_token_id=0)
-
-def write(model, items):
-    written = torch.zeros(len(items), 1, dtype=torch.long)      # the start token
-    for _ in range(4):
-        scores = model(items, decoder_input_ids=written).logits[:, -1]
-        written = torch.cat([written, scores.argmax(-1, keepdim=True)], 1)
-    return written[:, 1:]
-
-# %%
-def train(move):
-    torch.manual_seed(0)
-    model = BartForConditionalGeneration(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
-    for _ in range(60):
-        items = torch.randint(1, 6, (64, 4))
-        inputs = {} if move else {"decoder_input_ids": 6 - items}  # {}: the model moves labels
-        loss = model(items, labels=6 - items, **inputs).loss
-        loss.backward(), optimizer.step(), optimizer.zero_grad()
-    return model.eval(), loss.item()
-
-# %%
-new, rows = torch.randint(1, 6, (200, 4)), {}
-for name, move in {"moved": True, "not moved": False}.items():
-    model, loss = train(move)
-    rows[name] = [loss, (write(model, new) == 6 - new).float().mean().item()]
-pd.DataFrame.from_dict(rows, "index", columns=["training loss", "share right when writing"]).round(3)
+written = ["die", "Miete", "ist", "zu", "hoch", "[end]"]
+plots.grid([["[start]", *written[:-1]], written],
+           ["the decoder sees", "it has to guess"],
+           "Learning to translate 'The rent is too high'", quiet=["[start]"])
 
 # %% [markdown]
-# *What we see.* Not moved, the model has the answer sheet in its hands during the exam: a wonderful loss, and nothing
-# learned. Guessing among five codes gives 0.2.
+# *What we see.* In each column the decoder knows the upper row up to there, and has to guess the cell below. Suppose
+# somebody forgets to move: then the word to be guessed stands in the input, like the answer sheet on the desk in an
+# exam. The training loss becomes wonderful, and the model has learned to copy. No error, no warning.
 #
 # ### Exercise 4 · level 2 of 3 · 6 minutes
 #
@@ -266,7 +252,8 @@ pd.DataFrame.from_dict(rows, "index", columns=["training loss", "share right whe
 labels = torch.tensor([[5, 1, 3, 2], [4, 4, -100, -100]])
 decoder_input_ids = ...  # your code here
 ### BEGIN SOLUTION
-decoder_input_ids = torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1]], 1).clamp(min=0)
+start = torch.zeros_like(labels[:, :1])
+decoder_input_ids = torch.cat([start, labels[:, :-1]], 1).clamp(min=0)
 print(decoder_input_ids)
 ### END SOLUTION
 checks.moved_right(decoder_input_ids, labels)
@@ -280,30 +267,35 @@ checks.moved_right(decoder_input_ids, labels)
 #
 # ### Exercise 5 · level 2 of 3 · 5 minutes
 #
-# Load `pocket/encoder` a second time, with `chunk_size_feed_forward=8`, as `chunked`. By how much do the hidden states
-# of the two models **differ** at most on `speech`?
+# Load `pocket/encoder` a second time, with `chunk_size_feed_forward=8`, as `chunked`. Then write
+# `largest_difference(a, b)`, the largest distance between two numbers in the same place of two tensors, and compare
+# what both models make of `speech`.
 #
 # <details><summary>Hint</summary><code>AutoModel.from_pretrained(name, setting=…)</code> changes a setting. Both models
 # take <code>**speech</code>.</details>
-# <details><summary>Bigger hint</summary><code>(a - b).abs().max().item()</code>, where both are a
+# <details><summary>Bigger hint</summary><code>(a - b).abs().max().item()</code>; what a model gives is called
 # <code>last_hidden_state</code>.</details>
 
 # %% tags=["exercise", "check"]
 body = AutoModel.from_pretrained("pocket/encoder")
-speech = tokenizer(" ".join(answers), padding="max_length", max_length=64, return_tensors="pt")
-chunked = differ = ...  # your code here
+speech = tokenizer(answers, padding="max_length", max_length=64,
+                   return_tensors="pt")
+chunked = ...  # your code here
 ### BEGIN SOLUTION
 chunked = AutoModel.from_pretrained("pocket/encoder", chunk_size_feed_forward=8)
-with torch.inference_mode():
-    one, other = (model(**speech).last_hidden_state for model in (body, chunked))
-differ = (one - other).abs().max().item()
-print("below 0.00001:", differ < 1e-5)
 ### END SOLUTION
-checks.chunks(chunked, differ, body)
 
-# %% [markdown] tags=["solution"]
-# The same result, with an eighth of the memory at the widest point. The size has to divide the length: a text of 63
-# tokens is refused, with the cure.
+def largest_difference(a, b):
+    return ...  # your code here
+    ### BEGIN SOLUTION
+    return (a - b).abs().max().item()
+
+with torch.inference_mode():
+    one, other = body(**speech), chunked(**speech)
+one, other = one.last_hidden_state, other.last_hidden_state
+print("below 0.00001:", largest_difference(one, other) < 1e-5)
+### END SOLUTION
+checks.chunks(chunked, largest_difference, body)
 
 # %% [markdown]
 # ## What we learned

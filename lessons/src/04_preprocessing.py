@@ -9,11 +9,12 @@
 # - turn texts into the numbers a model reads, and back, and name what is lost;
 # - put texts of different length into one batch, and choose where to fill up and where to cut;
 # - read documents that are longer than a model, without losing their end;
-# - give a model pairs of texts, and words that already carry labels;
-# - clean survey answers without cleaning away what people said.
+# - give a model words that already carry labels;
+# - clean survey answers without cleaning away what people said;
+# - put a model's labels back into a table, and compare them with two human coders.
 #
-# 45 minutes · data: `local_life`, 300 people of an invented country answer three open questions · models:
-# `pocket/sentiment` and its tokenizer · memory: under 0.8 GB · no network needed
+# 70 minutes · data: `local_life`, 300 people of an invented country answer three open questions · models:
+# `pocket/sentiment` and its tokenizer · memory: under 0.8 GB · no network needed · builds on lesson 1
 
 # %% [markdown]
 # ## 1. From an answer to numbers
@@ -22,16 +23,18 @@
 # of each. The vocabulary was fixed when the model was trained, so take the tokenizer of your model, never another one.
 
 # %%
-from course import AutoModelForSequenceClassification, AutoTokenizer
-from course import load_dataset, plots
+from course import AutoTokenizer, load_dataset, pipeline, plots
 from course.checks import lesson_04 as checks
 
-survey = load_dataset("local_life").query("language == 'en'").dropna(subset="answer")
+everyone = load_dataset("local_life").query("language == 'en'")
+survey = everyone.dropna(subset="answer").copy()  # some left the field empty
 tokenizer = AutoTokenizer.from_pretrained("pocket/sentiment")
+
+# %%
 answer = survey["answer"].iloc[0]
 encoded = tokenizer(answer)
-columns = {"token": encoded.tokens(), "id": encoded["input_ids"], "word": encoded.word_ids()}
-pd.DataFrame(columns, dtype=object).head(12)
+columns = [encoded.tokens(), encoded["input_ids"], encoded.word_ids()]
+pd.DataFrame(columns, index=["token", "id", "word"], dtype=object).T.head(12)
 
 # %% [markdown]
 # *What we see.* `[CLS]` opens every text and belongs to no word; `[SEP]` closes it. They are
@@ -64,83 +67,46 @@ for word in ("neighbourhood", "Harbourside", "beurocracy", "Wohngeld"):
 # %% tags=["exercise", "check"]
 split_share = ...  # your code here
 ### BEGIN SOLUTION
-texts = list(survey["answer"])
-split = [any(token.startswith("##") for token in tokenizer.tokenize(text)) for text in texts]
+split = []
+for text in survey["answer"]:
+    split.append("##" in " ".join(tokenizer.tokenize(text)))
 split_share = sum(split) / len(split)
 print(f"{split_share:.0%}")
 ### END SOLUTION
 checks.split_share(split_share, survey["answer"], tokenizer)
 
-# %% [markdown] tags=["solution"]
-# Split words are the price of a small vocabulary. Names of places, dialect and mistakes pay it first: ask whose
-# words a vocabulary holds whole.
-
 # %% [markdown]
 # ## 2. Many answers in one batch
 #
 # A batch is a rectangle of numbers, and answers are not equally long.
-
-# %%
-sizes = pd.Series([len(ids) for ids in tokenizer(list(survey["answer"]))["input_ids"]])
-groups = pd.cut(sizes, [0, 10, 20, 40, 80, 160]).value_counts(sort=False)
-labels = [f"up to {group.right}" for group in groups.index]
-plots.bars(labels, groups, "Answers by number of tokens", decimals=0)
-
-# %% [markdown]
 # [Padding](../lessons/glossary.ipynb#padding) fills the short ones up; the
-# [attention mask](../lessons/glossary.ipynb#attention-mask) says which positions are text (1) and which are filling
-# (0).
+# [attention mask](../lessons/glossary.ipynb#attention-mask) says which places are text (1) and which are filling (0).
 
 # %%
-three = sorted(survey["answer"].iloc[:30], key=len)[::14]
+three = ["More buses in the evening.", "Rent.", "Nothing to complain about."]
 batch = tokenizer(three, padding=True, return_tensors="pt")
-print(three, batch["input_ids"].shape, batch["attention_mask"], sep="\n")
+rows = [tokenizer.convert_ids_to_tokens(ids) for ids in batch["input_ids"]]
+plots.grid(rows, three, "Three answers in one batch", quiet=["[PAD]"])
 
 # %% [markdown]
-# *What we see.* One row a text, as long as the longest. Without the mask the model would read the filling as words.
-# Padding and **truncation** (cutting) are chosen apart. Every cell of this table is one call for these three texts
-# with `max_length=12`; the numbers are the lengths that come out.
+# *What we see.* One row a text, as long as the longest; the hatched places are filling, and the mask is 0 there. Without
+# it the model would read them as words (lesson 2). Pipelines put texts of one length together, so that nothing is
+# filled. Padding and **[truncation](../lessons/glossary.ipynb#truncation)** (cutting) are chosen apart. This table shows the
+# lengths that come out with `max_length=6`.
 
 # %%
-def lengths(padding, truncation):
-    settings = {"padding": padding, "truncation": truncation, "max_length": 12, "verbose": False}
-    return [len(ids) for ids in tokenizer(three, **settings)["input_ids"]]
+def lengths(fill, cut):
+    batch = tokenizer(three, padding=fill, truncation=cut, max_length=6)
+    return [len(ids) for ids in batch["input_ids"]]
 
-pd.DataFrame({f"truncation={cut}": {f"padding={fill!r}": lengths(fill, cut)
-                                    for fill in (False, True, "max_length")} for cut in (False, True)})
+fills = (False, True, "max_length")
+pd.DataFrame([[lengths(fill, cut) for cut in (False, True)] for fill in fills],
+             index=[f"padding={fill}" for fill in fills],
+             columns=["truncation=False", "truncation=True"])
 
 # %% [markdown]
 # *What we see.* `padding=True` goes to the longest of this batch, `"max_length"` to a fixed length, whatever that
-# wastes. A rectangle that never grows takes `truncation=True`. Without `max_length`, the longest text of the model
-# counts.
-
-# %% [markdown]
-# ### Exercise 2 · level 2 of 3 · 7 minutes
-#
-# Put *all* answers into one padded batch. What **share** of its positions is filling, and what share is it when the
-# answers are sorted by length and padded in groups of 32?
-#
-# <details><summary>Hint</summary>Filling is where the attention mask is 0.</details>
-# <details><summary>Bigger hint</summary>A function <code>filling(groups)</code> that adds up zeros and positions over
-# groups answers both: once with one group, once with many.</details>
-
-# %% tags=["exercise", "check"]
-one_batch, sorted_groups = ..., ...  # your code here
-### BEGIN SOLUTION
-def filling(groups):
-    masks = [tokenizer(group, padding=True, return_tensors="pt").attention_mask for group in groups]
-    return 1 - sum(mask.sum().item() for mask in masks) / sum(mask.numel() for mask in masks)
-
-ordered = sorted(survey["answer"], key=lambda text: len(tokenizer(text)["input_ids"]))
-one_batch = filling([ordered])
-sorted_groups = filling([ordered[i: i + 32] for i in range(0, len(ordered), 32)])
-print(f"{one_batch:.0%} and {sorted_groups:.0%}")
-### END SOLUTION
-checks.filling(one_batch, sorted_groups, survey["answer"], tokenizer)
-
-# %% [markdown] tags=["solution"]
-# The same predictions for a fraction of the work. Pipelines of this package sort by length for you and give the
-# results back in your order.
+# wastes. A rectangle that never grows takes `truncation=True`.
 
 # %% [markdown]
 # ## 3. Longer than the model
@@ -149,10 +115,12 @@ checks.filling(one_batch, sorted_groups, survey["answer"], tokenizer)
 # made of the problems that villagers named.
 
 # %%
-document = " ".join(survey.query("area == 'village' and question == 'problem'")["answer"])
+villages = survey.query("area == 'village' and question == 'problem'")
+document = " ".join(villages["answer"])
 kept = tokenizer(document, truncation=True, return_offsets_mapping=True)
-end = kept["offset_mapping"][-2][1]  # the letter at which the last piece before [SEP] stops
-print(f"{len(document):,} letters; the model reads {end:,} of them.", "Never this: …", document[end:][:40])
+end = kept["offset_mapping"][-2][1]  # where the last piece before [SEP] stops
+print(f"{len(document):,} letters; the model reads {end:,} of them.")
+print("Never this: …", document[end:][:40])
 
 # %% [markdown]
 # *What we see.* Cutting is silent. If complaints come last, a cut text looks content. **Windows** read everything:
@@ -161,71 +129,62 @@ print(f"{len(document):,} letters; the model reads {end:,} of them.", "Never thi
 
 # %%
 def windows(text, size=128, stride=32):
-    return tokenizer(text, truncation=True, max_length=size, stride=stride, padding=True, return_tensors="pt",
-                     return_overflowing_tokens=True, return_offsets_mapping=True)
+    return tokenizer(text, truncation=True, max_length=size, stride=stride,
+                     return_overflowing_tokens=True, padding=True,
+                     return_offsets_mapping=True, return_tensors="pt")
 
 rows = windows(document)
-spans = [(row[1, 0].item(), row.max().item()) for row in rows["offset_mapping"]]
-print(len(spans), "windows; letters", *spans[:3], "…", spans[-1], "of", len(document))
+print(*rows.keys(), sep=", ")
+for row in rows["offset_mapping"][:3]:
+    print("letters", row[1, 0].item(), "to", row.max().item())
+print(len(rows["offset_mapping"]), "windows of", len(document), "letters")
 
 # %% [markdown]
-# ### Exercise 3 · level 3 of 3 · 10 minutes
+# ### Exercise 2 · level 3 of 3 · 10 minutes
 #
-# Write `positive(text)`: the mean probability of POSITIVE over all windows of a text.
+# Write `positive(text)`: the mean probability of POSITIVE over all windows of a text, by
+# [pooling](../lessons/glossary.ipynb#pooling) them.
 #
-# <details><summary>Hint</summary>The model takes <code>input_ids</code> and <code>attention_mask</code> of the
-# windows as one batch.</details>
-# <details><summary>Bigger hint</summary><code>model(...).logits.softmax(-1)[:, 1].mean().item()</code>, inside
+# <details><summary>Hint</summary>The model takes two of the columns of <code>windows(text)</code>, as one batch:
+# <code>model(input_ids, attention_mask)</code>.</details>
+# <details><summary>Bigger hint</summary><code>model(…).logits.softmax(-1)[:, 1].mean().item()</code>, inside
 # <code>torch.inference_mode()</code>.</details>
 
 # %% tags=["exercise", "check"]
-model = AutoModelForSequenceClassification.from_pretrained("pocket/sentiment")
-positive = ...  # your code here
-### BEGIN SOLUTION
+classifier = pipeline("sentiment-analysis", model="pocket/sentiment")
+model = classifier.model
+
 def positive(text):
+    return ...  # your code here
+    ### BEGIN SOLUTION
     rows = windows(text)
     with torch.inference_mode():
-        logits = model(rows["input_ids"], attention_mask=rows["attention_mask"]).logits
+        logits = model(rows["input_ids"], rows["attention_mask"]).logits
     return logits.softmax(-1)[:, 1].mean().item()
 
-print(f"all: {positive(document):.2f}, the first window only: {positive(document[:400]):.2f}")
+print("all:", round(positive(document), 2))
+print("the beginning:", round(positive(document[:400]), 2))
 ### END SOLUTION
 checks.window_mean(positive, windows, document, model)
 
-# %% [markdown] tags=["solution"]
-# A mean is one way to **pool** windows; the most negative window, or the share of negative ones, answer other
-# questions. Say in your paper which one you took.
-
 # %% [markdown]
-# ## 4. Two texts, and words with labels
+# ## 4. Words with labels
 #
-# Some models judge a pair: does this answer the question, does the second text follow from the first? Give two
-# texts, and [token type IDs](../lessons/glossary.ipynb#token-type-IDs) say which is which. A cut then has to choose its victim:
-
-# %%
-question = "What troubles you most where you live?"
-reply = "Speeding cars, my son crosses that road to school."
-
-def cut(how):
-    return tokenizer(question, reply, truncation=how, max_length=18).tokens()
-
-pd.DataFrame({how: cut(how) for how in ("longest_first", "only_first", "only_second")}).T
-
-# %% [markdown]
-# *What we see.* `only_second` keeps the question whole; `longest_first` takes from whichever text is longer. With
-# documents, keep the question.
+# Models that judge a pair of texts, such as a question and a reply, know them apart by
+# [token type IDs](../lessons/glossary.ipynb#token-type-IDs) (lesson 2); `truncation="only_second"` then keeps the
+# question whole.
 #
 # Data for finding names comes as **words with labels**. Say so with `is_split_into_words`, or the words are taken for
 # separate texts. Then pieces outnumber labels, and `word_ids()` tells which piece came from which word.
 
 # %%
-words = ["The", "doctor", "in", "Tamsin", "moved", "to", "Harbourside"]
-labels = [0, 0, 0, 1, 0, 0, 1]  # 1: the word names a place
+words = ["The", "doctor", "in", "Tamsin", "left", "Harbourside"]
+labels = [0, 0, 0, 1, 0, 1]  # 1: the word names a place
 pieces = tokenizer(words, is_split_into_words=True)
-pd.DataFrame([pieces.tokens(), pieces.word_ids()], index=["token", "word"], dtype=object)
+pd.Series(pieces.word_ids(), pieces.tokens(), object).to_frame("word")
 
 # %% [markdown]
-# ### Exercise 4 · level 2 of 3 · 7 minutes
+# ### Exercise 3 · level 2 of 3 · 7 minutes
 #
 # Make `piece_labels`, one label a token. The first piece of a word gets its label; its other pieces and the special
 # tokens get -100, the number that a loss ignores.
@@ -239,9 +198,10 @@ piece_labels = ...  # your code here
 ### BEGIN SOLUTION
 piece_labels, before = [], None
 for word in pieces.word_ids():
-    piece_labels.append(-100 if word is None or word == before else labels[word])
+    new = word is not None and word != before
+    piece_labels.append(labels[word] if new else -100)
     before = word
-print(pd.Series(piece_labels, index=pieces.tokens()).to_string())
+print(pd.Series(piece_labels, pieces.tokens()).to_string())
 ### END SOLUTION
 checks.piece_labels(piece_labels, words, labels, tokenizer)
 
@@ -253,38 +213,36 @@ checks.piece_labels(piece_labels, words, labels, tokenizer)
 
 # %%
 def old_recipe(text):
-    dropped = {"not", "no", "is", "it", "at", "all", "the", "was", "but", "i"}
-    return " ".join(word for word in text.lower().strip(".!?").split() if word not in dropped)
+    dropped = {"not", "no", "is", "it", "at", "all", "the", "was", "a"}
+    words = [word.strip(".,!?") for word in text.lower().split()]
+    return " ".join(word for word in words if word not in dropped)
 
-for text in ("The new bus line is not bad at all.", "No, it was not a success."):
-    pair = tokenizer([text, old_recipe(text)], padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        chances = model(**pair).logits.softmax(-1)[:, 1]
-    print(f"{text!r} {chances[0]:.2f}   {old_recipe(text)!r} {chances[1]:.2f}")
+for text in ("The bus line is not bad at all.", "No, it was not a success."):
+    for version in (text, old_recipe(text)):
+        print(classifier(version)[0]["label"], version)
 
 # %% [markdown]
 # *What we see.* The little words carry the verdict. What does deserve cleaning comes from machines, not from people:
 # `&amp;` from a web form, line breaks and double blanks, and cells that mean *no answer*: they would become
 # opinions.
 #
-# ### Exercise 5 · level 2 of 3 · 7 minutes
+# ### Exercise 4 · level 2 of 3 · 8 minutes
 #
 # Write `clean(text)`. It repairs `&amp;` and its kind, turns every run of blanks and line breaks into one blank, and
-# returns `None` when nothing was said: an empty text, or only signs like `-` or `...`. Everything else stays.
+# returns `None` when nothing was said: an empty text, or only signs like `-`, `?` or `...`. Everything else stays.
 #
 # <details><summary>Hint</summary><code>html.unescape(text)</code>, and <code>" ".join(text.split())</code>.</details>
 # <details><summary>Bigger hint</summary><code>any(letter.isalnum() for letter in text)</code> is False when a text has
 # neither letter nor digit. Is that true of 👍 as well?</details>
 
 # %% tags=["exercise", "check"]
-clean = ...  # your code here
-### BEGIN SOLUTION
 import html
-import string
 
 def clean(text):
+    return ...  # your code here
+    ### BEGIN SOLUTION
     text = " ".join(html.unescape(text).split())
-    return text if text.strip(string.punctuation + "…– ") else None
+    return text if text.strip("-–—.…?!,;:/ ") else None
 
 for raw in ("Rent &amp; noise,\n\n  every   day", " ... ", "👍", "NOT safe!!"):
     print(repr(raw), "->", repr(clean(raw)))
@@ -292,10 +250,62 @@ for raw in ("Rent &amp; noise,\n\n  every   day", " ... ", "👍", "NOT safe!!")
 checks.clean(clean)
 
 # %% [markdown]
+# ## 6. Back into the table
+#
+# The labels belong beside the answers, in all 881 rows of `everyone`. Ten left the field empty, and the pipeline refuses
+# a missing text, as it should: a model asked about nothing would still answer.
+#
+# ### Exercise 5 · level 2 of 3 · 8 minutes
+#
+# Make `labelled`: the table `everyone` with a column `label`, what the model says about each answer, and nothing where
+# nothing was said. Try it in your own way first; the check looks at every row.
+#
+# <details><summary>Hint</summary>The number in front of a row is its name. Look at those of
+# <code>everyone["answer"].dropna()</code>, and at those of a new <code>pd.DataFrame</code>.</details>
+# <details><summary>Bigger hint</summary><code>classifier.frame(column)</code> gives each result the name of its row, and
+# leaves silent rows empty. <code>everyone.assign(label=…)</code> adds a column.</details>
+
+# %% tags=["exercise", "check"]
+labelled = ...  # your code here
+### BEGIN SOLUTION
+found = classifier.frame(everyone["answer"])
+labelled = everyone.assign(label=found["label"])
+### END SOLUTION
+checks.labels_in_table(labelled, everyone, classifier)
+
+# %% [markdown]
+# Now the question that decides whether a model may be used: does it read like people who know the codebook? Two coders
+# have labelled every answer. We treat the model as a third, and put beside it a coder who has read nothing and always
+# says *negative*.
+
+# %%
+survey["model"] = classifier.frame(survey["answer"])["label"].str.lower()
+survey["always negative"] = "negative"
+clear = survey.query("sentiment_a != 'mixed'")  # no label of the model
+
+# %%
+def beside_a(coder):
+    same = clear[coder] == clear["sentiment_a"]
+    shares = {"all": (survey[coder] == survey["sentiment_a"]).mean(),
+              "not mixed": same.mean()}
+    return shares | same.groupby(clear["sentiment_a"]).mean().to_dict()
+
+coders = ("sentiment_b", "model", "always negative")
+pd.DataFrame({coder: beside_a(coder) for coder in coders}).T.round(2)
+
+# %% [markdown]
+# *What we see.* How often each agrees with coder A. On *all* answers the model has no chance: A calls almost half of
+# them *mixed*, a label that it does not know. On the others it is hardly better than saying *negative* blindly, and of
+# A's *positive* answers it misses more than a third. Coder B shows what a person reaches. So this model may sort
+# answers for reading; a share of satisfied residents it must not report. Lesson 11 (to come) measures agreement
+# beyond chance, lesson 12 (to come) repairs estimates that rest on such labels.
+
+# %% [markdown]
 # ## What we learned
 #
-# A tokenizer belongs to its model. Padding costs time, truncation costs content, and only windows lose nothing. Pairs
-# and labelled words need to be announced. Clean what machines added and leave what people wrote.
+# A tokenizer belongs to its model. Padding costs time, truncation costs content, and only windows lose nothing. Labelled
+# words need to be announced. Clean what machines added and leave what people wrote. Look at a few rows after
+# every merge, and at a blind coder beside every model.
 #
 # **To discuss**
 #

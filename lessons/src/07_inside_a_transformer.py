@@ -11,7 +11,7 @@
 # - tell encoder, decoder and encoder-decoder by what each lets a token see;
 # - put BERT together from parts and fill it with real weights.
 #
-# 45 minutes · data: a few sentences, invented for this lesson · model: `pocket/encoder` · memory: under 0.8 GB · no
+# 60 minutes · data: a few sentences, invented for this lesson · model: `pocket/encoder` · memory: under 0.8 GB · no
 # network needed · builds on lessons 1 and 2
 
 # %% [markdown]
@@ -25,36 +25,41 @@
 from course import AutoModel, AutoTokenizer, nn, plots
 from course.checks import lesson_07 as checks
 
-tokenizer, model = (Auto.from_pretrained("pocket/encoder") for Auto in (AutoTokenizer, AutoModel))
-table = model.tokens.weight.detach()
+tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
+model = AutoModel.from_pretrained("pocket/encoder")
 
 # %%
-def neighbours(word):
-    closeness = torch.cosine_similarity(table[tokenizer.convert_tokens_to_ids(word)], table)
-    return tokenizer.convert_ids_to_tokens(closeness.topk(6).indices[1:])  # [0]: the word
+table = model.tokens.weight.detach()
 
-pd.DataFrame({word: neighbours(word) for word in ("rent", "nurse", "bus", "bank")})
+def neighbours(word):
+    row = table[tokenizer.convert_tokens_to_ids(word)]
+    closest = torch.cosine_similarity(row, table).topk(6).indices[1:]
+    return tokenizer.convert_ids_to_tokens(closest)
+
+pd.DataFrame({word: neighbours(word) for word in ("rent", "nurse", "bank")})
 
 # %% [markdown]
 # *What we see.* A thesaurus that nobody wrote: it comes from counting company. But a table has one row for *bank*,
-# whatever the sentence. Follow the word through the layers.
+# whatever the sentence. Follow the word through the layers: `states` gives its vector at the entrance, and after each
+# layer.
 
 # %%
-def states(text, word):
-    """The vector of a word: at the entrance, and after each layer."""
+def states(text, word="bank"):
     encoded = tokenizer(text, return_tensors="pt")
     with torch.inference_mode():
         layers = model(**encoded, output_hidden_states=True).hidden_states
     return torch.stack(layers)[:, 0, encoded.tokens().index(word)]
 
-loan, fees, river = (states(text, "bank") for text in (
-    "The bank refused my loan.", "The bank raised its fees.", "We sat on the bank of the river."))
-pd.DataFrame({"loan and fees": torch.cosine_similarity(loan, fees, -1),
-              "loan and river": torch.cosine_similarity(loan, river, -1)}).round(2)
+loan = states("The bank refused my loan.")
+fees = states("The bank raised its fees.")
+river = states("We sat on the bank of the river.")
+pd.DataFrame({"loan, fees": torch.cosine_similarity(loan, fees, -1),
+              "loan, river": torch.cosine_similarity(loan, river, -1)}).round(2)
 
 # %% [markdown]
 # *What we see.* A row for the entrance (0) and one for each layer. At the entrance the three are nearly one; only
-# their places differ. Inside, two kinds of bank part company. Each of these vectors is a [hidden state](../lessons/glossary.ipynb#hidden-state).
+# their places differ. Inside, two kinds of bank part company. Each of these vectors is a
+# [hidden state](../lessons/glossary.ipynb#hidden-state).
 #
 # ### Exercise 1 · level 1 of 3 · 4 minutes
 #
@@ -64,9 +69,9 @@ pd.DataFrame({"loan and fees": torch.cosine_similarity(loan, fees, -1),
 # <details><summary>Bigger hint</summary>The length of <code>a</code> is <code>a.norm()</code>.</details>
 
 # %% tags=["exercise", "check"]
-cosine = ...  # your code here
-### BEGIN SOLUTION
 def cosine(a, b):
+    return ...  # your code here
+    ### BEGIN SOLUTION
     return a @ b / (a.norm() * b.norm())
 
 print(f"{cosine(loan[-1], river[-1]):.2f}")
@@ -80,10 +85,10 @@ checks.cosine(cosine)
 # numbers each:
 
 # %%
-words = ["river", "bank", "loan"]
-x = torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
-weights = (x @ x.T).softmax(-1)             # how well each fits each; every row sums to 1
-pd.DataFrame(torch.cat([weights @ x, weights], 1), words, ["water", "money", *words]).round(2)
+words, x = ["river", "bank", "loan"], torch.tensor([[2.0, 0], [1, 1], [0, 2]])
+weights = (x @ x.T).softmax(-1)  # how well each fits each; rows sum to 1
+mixed = torch.cat([weights @ x, weights], 1)
+pd.DataFrame(mixed, words, ["water", "money", *words]).round(2)
 
 # %% [markdown]
 # *What we see.* On the right, what each word takes from each; on the left, the mixtures that result. *Bank* stays in
@@ -95,27 +100,28 @@ pd.DataFrame(torch.cat([weights @ x, weights], 1), words, ["water", "money", *wo
 # %%
 for width in (4, 64, 1024):
     query, keys = torch.randn(width), torch.randn(8, width)
-    scores = keys @ query
-    print(width, [round(s.softmax(0).max().item(), 2) for s in (scores, scores / width**0.5)])
+    scores = torch.stack([keys @ query, keys @ query / width**0.5])
+    print(width, scores.softmax(-1).amax(-1).numpy().round(2))
 
 # %% [markdown]
-# *What we see.* The largest of eight weights. The wider the vectors, the larger their products, and
+# *What we see.* The largest of eight weights, without and with the division. The wider the vectors, the larger their products, and
 # [softmax](../lessons/glossary.ipynb#softmax) gives everything to one word, unless we divide by the root of the width.
 #
 # ### Exercise 2 · level 2 of 3 · 7 minutes
 #
-# Write **scaled dot-product attention**: a function of queries, keys, values and a mask that is added to the scores.
+# Write **scaled dot-product attention**: a function of queries, keys, values (one row a word) and a mask that is added
+# to the scores.
 #
 # <details><summary>Hint</summary>Three steps: scores, softmax over the last dimension, weighted mean of the
 # values.</details>
-# <details><summary>Bigger hint</summary><code>q @ k.mT / q.shape[-1]**0.5 + mask</code> are the
+# <details><summary>Bigger hint</summary><code>q @ k.T / q.shape[-1]**0.5 + mask</code> are the
 # scores.</details>
 
 # %% tags=["exercise", "check"]
-attend = ...  # your code here
-### BEGIN SOLUTION
 def attend(q, k, v, mask):
-    return (q @ k.mT / q.shape[-1]**0.5 + mask).softmax(-1) @ v
+    return ...  # your code here
+    ### BEGIN SOLUTION
+    return (q @ k.T / q.shape[-1]**0.5 + mask).softmax(-1) @ v
 ### END SOLUTION
 checks.attend(attend)
 
@@ -126,10 +132,11 @@ checks.attend(attend)
 # %%
 encoded = tokenizer("The bank refused my loan.", return_tensors="pt")
 layer, head = model.layers[0].attention, 0
-with torch.inference_mode():
+with torch.no_grad():
     real = model(**encoded, output_hidden_states=True, output_attentions=True)
-    q, k = (layer.split(part(real.hidden_states[0]))[0, head] for part in (layer.q, layer.k))
-by_hand = (q @ k.mT / q.shape[-1]**0.5).softmax(-1)
+    x = real.hidden_states[0]
+    q, k = [layer.split(part(x))[0, head] for part in (layer.q, layer.k)]
+by_hand = (q @ k.T / q.shape[-1]**0.5).softmax(-1)
 print("equal:", torch.allclose(by_hand, real.attentions[0][0, head], atol=1e-5))
 plots.attention(by_hand, encoded.tokens(), "Layer 1, head 1, by hand")
 
@@ -142,26 +149,26 @@ plots.attention(by_hand, encoded.tokens(), "Layer 1, head 1, by hand")
 # What may a token look at? Three small models with random weights show it: training does not change these rules.
 
 # %%
-from course import BartConfig, BartModel, BertConfig, BertModel, GPT2Config, GPT2Model
+from course import BartConfig, BartModel, BertConfig, BertModel
+from course import GPT2Config, GPT2Model
 
 bert = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1,
                             num_attention_heads=1)).eval()
 gpt = GPT2Model(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1)).eval()
-bart = BartModel(BartConfig(vocab_size=9, d_model=8, encoder_layers=1, decoder_layers=1,
-                            encoder_attention_heads=1, decoder_attention_heads=1)).eval()
+bart = BartModel(BartConfig(
+    vocab_size=9, d_model=8, encoder_layers=1, decoder_layers=1,
+    encoder_attention_heads=1, decoder_attention_heads=1)).eval()
 
 # %%
-from IPython.display import HTML
-
-read, written = ["the", "rent", "rises", "[PAD]"], ["<s>", "la", "renta", "sube"]
+read, written = ["the", "rent", "rises", "[PAD]"], ["[S]", "la", "renta", "es"]
 ids, mask = torch.tensor([[5, 6, 7, 1]]), torch.tensor([[1, 1, 1, 0]])
-both = bart(ids, mask, decoder_input_ids=torch.tensor([[2, 3, 4, 8]]), output_attentions=True)
-encoder, decoder = (part.attentions[0][0, 0] for part in (
-    bert(ids, mask, output_attentions=True), gpt(ids, output_attentions=True)))
-maps = [plots.attention(encoder, read, "encoder"), plots.attention(decoder, written, "decoder"),
-        plots.attention(both.cross_attentions[0][0, 0], written, "decoder to encoder", read)]
-HTML("<div style='display: flex; flex-wrap: wrap; align-items: start'>"
-     + "".join(picture.html for picture in maps) + "</div>")
+one = bert(ids, mask, output_attentions=True).attentions
+two = gpt(ids, output_attentions=True).attentions
+both = bart(ids, mask, decoder_input_ids=ids, output_attentions=True)
+plots.Row(
+    plots.attention(one[0][0, 0], read, "encoder"),
+    plots.attention(two[0][0, 0], written, "decoder"),
+    plots.attention(both.cross_attentions[0][0, 0], written, "both", read))
 
 # %% [markdown]
 # *What we see.* Dark cells are forbidden.
@@ -199,15 +206,18 @@ checks.causal(causal)
 # what was there, and a [norm](../lessons/glossary.ipynb#layer-normalization), which keeps numbers in range.
 
 # %%
-parts = {"embeddings": [model.tokens, model.positions, model.types],
-         "attention": [block.attention for block in model.layers],
-         "feed-forward": [block.feed_forward for block in model.layers],
-         "norms": [part for part in model.modules() if isinstance(part, torch.nn.LayerNorm)]}
-pd.DataFrame({"weights": {name: sum(p.numel() for part in some for p in part.parameters())
-                          for name, some in parts.items()}})
+steps = [("x", "one token"), ("attention", "looks at others"), ("norm", ""),
+         ("feed-forward", "each token alone"), ("norm", ""), ("x", "goes on")]
+plots.flow(steps, "One layer of BERT", jumps=[(0, 2, "add"), (2, 4, "add")])
+
+# %%
+for name in ("attention", "feed_forward"):
+    part = getattr(model.layers[0], name)
+    print(name, f"{sum(p.numel() for p in part.parameters()):,} weights")
 
 # %% [markdown]
-# *What we see.* Where the weights are. Attention is famous; the feed-forward networks are twice as large.
+# *What we see.* The way of a token through a layer, and where its weights are. Attention is famous; the feed-forward
+# network is twice as large.
 #
 # ### Exercise 4 · level 3 of 3 · 8 minutes
 #
@@ -219,9 +229,9 @@ pd.DataFrame({"weights": {name: sum(p.numel() for part in some for p in part.par
 # <code>block.norm</code>.</details>
 
 # %% tags=["exercise", "check"]
-one_layer = ...  # your code here
-### BEGIN SOLUTION
 def one_layer(x, block):
+    return ...  # your code here
+    ### BEGIN SOLUTION
     x = block.attention_norm(x + block.attention(x)[0])
     return block.norm(x + block.feed_forward(x))
 ### END SOLUTION
@@ -234,31 +244,29 @@ checks.one_layer(one_layer, model)
 # [types](../lessons/glossary.ipynb#token-type-IDs), and six of these layers. `course.nn` has the parts.
 
 # %%
-c, D = model.config, model.config.hidden_size
+D, vocabulary = 384, model.config.vocab_size  # the width of the model
 
 def block():
-    attention = nn.MultiHeadAttention(D, c.num_attention_heads)
-    feed_forward = nn.FeedForward(D, c.intermediate_size, "gelu", dropout=0.0)
-    return nn.PostNormBlock(attention, feed_forward, D, c.layer_norm_eps)
+    attention = nn.MultiHeadAttention(D, 12)
+    feed_forward = nn.FeedForward(D, 1536, "gelu", 0.0)
+    return nn.PostNormBlock(attention, feed_forward, D, 1e-12)
 
 mine = torch.nn.ModuleDict({
-    "tokens": nn.Embedding(c.vocab_size, D), "types": nn.Embedding(c.type_vocab_size, D),
-    "positions": nn.Embedding(c.max_position_embeddings, D), "norm": torch.nn.LayerNorm(D, 1e-12),
-    "layers": torch.nn.ModuleList(block() for _ in range(c.num_hidden_layers))})
+    "tokens": nn.Embedding(vocabulary, D), "types": nn.Embedding(2, D),
+    "positions": nn.Embedding(512, D), "norm": torch.nn.LayerNorm(D, 1e-12),
+    "layers": torch.nn.ModuleList(block() for _ in range(6))})
 mine.load_state_dict(model.state_dict())
 
 # %%
-def run(parts, ids, mask):
-    x = parts["tokens"](ids) + parts["positions"].weight[:ids.shape[1]] + parts["types"].weight[0]
-    x = parts["norm"](x)
+def run(parts, ids):
+    x = parts["tokens"](ids) + parts["positions"].weight[:ids.shape[1]]
+    x = parts["norm"](x + parts["types"].weight[0])
     for layer in parts["layers"]:
-        x, _ = layer(x, nn.additive_mask(mask, x.dtype))
+        x, _ = layer(x)
     return x
 
-batch = tokenizer(["The bank refused my loan.", "We moved."], padding=True, return_tensors="pt")
-with torch.inference_mode():
-    ours = run(mine, batch["input_ids"], batch["attention_mask"])
-    print("equal:", torch.allclose(ours, model(**batch).last_hidden_state, atol=1e-5))
+ours = run(mine, encoded["input_ids"])
+print("equal:", torch.allclose(ours, real.last_hidden_state, atol=1e-5))
 
 # %% [markdown]
 # *What we see.* Every weight found its place (anything missing or left over would have been an error), and these few
@@ -267,9 +275,10 @@ with torch.inference_mode():
 # ### Exercise 5 · level 3 of 3 · 8 minutes
 #
 # Since layers add, one can be left out. Which layer, **counted from 0**, changes the result `full` least, as a mean of
-# absolute differences?
+# absolute differences? `layer(x)` returns two things, as above.
 #
-# <details><summary>Hint</summary>A loop within a loop: for each number, run all layers but that one.</details>
+# <details><summary>Hint</summary>A loop within a loop: for each number, run all layers but that one:
+# <code>x, _ = layer(x)</code>.</details>
 # <details><summary>Bigger hint</summary><code>for n, layer in enumerate(model.layers)</code>, and
 # <code>if n != left_out</code>. Start from <code>real.hidden_states[0]</code>.</details>
 
@@ -283,8 +292,7 @@ def without(left_out, x):
             x, _ = layer(x)
     return (x - full).abs().mean().item()
 
-with torch.inference_mode():
-    change = pd.Series([without(n, real.hidden_states[0]) for n in range(6)])
+change = pd.Series([without(n, real.hidden_states[0]) for n in range(6)])
 print(change.round(3))
 spare = change.argmin()
 ### END SOLUTION
@@ -309,6 +317,5 @@ checks.spare_layer(spare, model, real)
 # model = AutoModel.from_pretrained("bert-base-uncased")
 # ```
 #
-# 440 MB, 110 million weights, twelve layers: change `range(6)`, and let `load_state_dict` ignore its pooler with
-# `strict=False`. Its published
-# average on GLUE is 79.6.
+# 440 MB, 110 million weights. In your own model the width becomes 768, the feed-forward network 3,072 wide, and there
+# are twelve layers; `mine.load_state_dict(…, strict=False)` leaves out its pooler. Its published average on GLUE is 79.6.

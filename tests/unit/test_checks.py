@@ -1,19 +1,24 @@
-"""Each check: silent on `...`, a ✓ for the right answer, and the right question for each likely mistake."""
+"""Each check: silent on `...`, a ✓ for right answers made in different ways, and the right question for each likely mistake.
+
+CASES: check -> (what it is given beside the answer, a right answer, wrong answers with a word of the question that they get).
+OTHERS: check -> right answers that were made differently: rounded, in percent, as lists, by another algorithm.
+"""
 
 import copy
 import importlib
+import re
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 
 import pandas as pd
 import pytest
 import tiny
 import torch
-from cases_tokenizers import FOUR, SIX
+from cases_tokenizers import FOUR, FOUR_OTHERS, SIX, SIX_OTHERS
 
 from course import BatchEncoding
-from course.checks import lesson_01, lesson_02, lesson_07
+from course.checks import lesson_00, lesson_01, lesson_02, lesson_07
 
 LESSONS = [importlib.import_module(f"course.checks.{path.stem}")
            for path in sorted((Path(__file__).parents[2] / "course/checks").glob("lesson_*.py"))]
@@ -120,10 +125,30 @@ def norm_first(x, block):
 
 TRIANGLE = torch.ones(5, 5).tril()
 
+PLACES_OF = pd.DataFrame({"area": ["village", "city", "city", "village", "suburb"], "answer": ["Mud.", "Rent", None, "No", "Bus"]})
+SHORT = ["one two three", "one two three four", "Noise", "and the rent is high"]
+
 CASES = {
+    lesson_00.response_rate: (
+        (480, 312), (0.65,), [((480 / 312,), "on top"), ((168,), "is not it"), (("65 %",), "one number")]),
+    lesson_00.long_answers: (
+        (SHORT,), ([SHORT[1], SHORT[3]],),
+        [((SHORT,), "letters"), (([SHORT[0], SHORT[1], SHORT[3]],), "exactly three"), (([4, 5],), "list of numbers"),
+         (([False, True, False, True],), "True and False"), ((SHORT[1],), "list of answers"), ((SHORT[:1],), "Which differ"),
+         ((7,), "list of answers")]),
+    lesson_00.words: (
+        (), (lambda text: len(text.split()),),
+        [((len,), "letters"), ((lambda text: len(text.split(" ")),), "blanks"), ((lambda text: text.split(),), "How many"),
+         ((lambda text: print(end=""),), "gave nothing back"), ((lambda text: 4,), "that it is given"), ((4,), "function of a text")]),
+    lesson_00.village_share: (
+        (PLACES_OF,), (0.4,),
+        [((2,), "their number"), ((0.6,), "all the others"), ((PLACES_OF["area"] == "village",), "one number"), ((0.2,), "Which column")]),
+    lesson_00.repaired: (
+        (PLACES_OF,), (3.25,),
+        [((2.6,), "length 0"), ((PLACES_OF["answer"].str.len(),), "one number"), ((7.4,), "Which column")]),
     lesson_01.agreement: (
         (RESULTS, CODER), (0.8, ["so so"]),
-        [((0.2, ["so so"]), "disagree"), ((80, ["so so"]), "percent"), ((4, ["so so"]), "percent"),
+        [((0.2, ["so so"]), "disagree"), ((20, ["so so"]), "disagree"), ((4, ["so so"]), "4 answers"),
          ((0.6, ["so so"]), "same row"), ((RESULTS["label"] == CODER, ["so so"]), "one number"),
          ((0.8, [2]), "row numbers"), ((0.8, "so so"), "a list of answers"), ((0.8, RESULTS[2:3]), "whole rows"),
          ((0.8, RESULTS["label"][2:3]), "labels"), ((0.8, ["So so"]), "word for word"), ((0.8, TEXTS), "differ on 1 of"),
@@ -155,35 +180,38 @@ CASES = {
          (([1, 4],), "list of words"), (("newer schooling",), "list of words"), ((2,), "TypeError")]),
     lesson_02.mask_by_hand: (
         (PADDED,), (PADDED["attention_mask"],),
-        [((PADDED["input_ids"] == 0,), "True and False"), ((1 - PADDED["attention_mask"],), "other way round"),
+        [((PADDED["input_ids"] == 0,), "other way round"), ((1 - PADDED["attention_mask"],), "other way round"),
          ((torch.ones_like(PADDED["input_ids"]),), "only padding"), ((PADDED["attention_mask"][0],), "one number for each"),
-         (([1, 1],), "has list")]),
+         ((PADDED["attention_mask"].sum(),), "has ()"),
+         (("1 1 0",), "has str")]),
     lesson_02.bag_of_words: (
         (ORDERED, tiny.model()), (torch.zeros_like(PLACES),),
         [((PLACES,), "counts by itself"), ((PLACES.flip(1),), "apart"), ((0,), "tensor of the shape (2, 7)"),
-         ((torch.zeros(7),), "tensor of the shape"), ((torch.zeros(2, 7),), "TypeError"), ((PLACES + 90,), "IndexError")]),
+         ((torch.zeros(6),), "tensor of the shape"), ((torch.zeros(2, 7),), "TypeError"), ((PLACES + 90,), "IndexError")]),
     lesson_02.moved_right: (
         (LABELS,), (torch.tensor([[0, 5, 1, 3], [0, 4, 4, 0]]),),
         [((torch.tensor([[0, 5, 1, 3], [0, 4, 4, -100]]),), "negative"), ((LABELS,), "before anything is written"),
          ((torch.tensor([[1, 3, 2, 0], [4, 0, 0, 0]]),), "to the left"), ((LABELS[:, :-1],), "which one has to go"),
          ((torch.zeros(2, 4).long(),), "first row is [0, 0, 0, 0]"), (([0, 5],), "should be a tensor")]),
     lesson_02.chunks: (
-        (BODY,), (CHUNKED, 0.0),
-        [((BODY, 0.0), "have the size 0"), ((CHUNKED, 0.3), "is too much"), ((CHUNKED, float("nan")), "too much"),
-         ((CHUNKED, -1e-7), "negative"), ((CHUNKED, torch.zeros(2)), "one number"), ((8, 0.0), "should be a model"),
-         ((tiny.model("", num_hidden_layers=1, chunk_size_feed_forward=8), 0.0), "differ in their layers")]),
+        (BODY,), (CHUNKED, lambda a, b: (a - b).abs().max().item()),
+        [((BODY, max), "have the size 0"), ((CHUNKED, lambda a, b: 0), "use both inputs"), ((CHUNKED, 1e-7), "function of two"),
+         ((CHUNKED, lambda a, b: (a - b).max()), "abs() comes before"), ((CHUNKED, lambda a, b: a - b), "one number"),
+         ((CHUNKED, lambda a, b: (a - b).abs().mean()), "largest of all"), ((8, max), "should be a model"),
+         ((tiny.model("", num_hidden_layers=1, chunk_size_feed_forward=8), max), "differ in their layers")]),
     lesson_07.cosine: (
         (), (lambda a, b: a @ b / a.norm() / b.norm(),),
         [((lambda a, b: a @ b,), "How long are they"), ((lambda a, b: a @ b / a.norm(),), "What about the second"),
          ((lambda a, b: a @ b / b.norm(),), "What about the first"), ((lambda a, b: a * b,), "one number"),
-         ((lambda a, b: a @ b / (a.norm() + b.norm()),), "multiplied"), ((lambda a, b: (a - b).norm(),), "on paper"),
+         ((lambda a, b: a @ b / (a.norm() + b.norm()),), "multiplied"), ((lambda a, b: (a - b).norm(),), "on paper"), ((lambda a, b: 0.48,), "on paper"),
          ((lambda a, b: a @ b / (a @ a * (b @ b)),), "root is missing"), ((0.79,), "a function"), ((lambda a: 1,), "TypeError"),
          ((lambda a, b: ...,), "not done yet")]),
     lesson_07.attend: (
-        (), (attend(),),
+        (), (lambda q, k, v, mask: (q @ k.mT / q.shape[-1] ** 0.5 + mask).softmax(-1) @ v,),
         [((attend(masked=False),), "where does the mask"), ((attend(scale=1),), "not divided"),
          ((attend(scale=0.25),), "divided by the width"), ((attend(dim=-2),), "sum to 1"), ((attend(scale=2),), "In which order"),
-         ((lambda q, k, v, mask: (q @ k.mT / 2 + mask).softmax(-1),), "has the shape (2, 3, 6)"), ((3,), "a function"),
+         ((attend(scale=0.5),), "depend on the width"),
+         ((lambda q, k, v, mask: (q @ k.mT / 2 + mask).softmax(-1),), "has the shape (3, 6)"), ((3,), "a function"),
          ((lambda q, k, v, mask: ...,), "not done yet"), ((lambda q, k: q,), "TypeError")]),
     lesson_07.causal: (
         (), (torch.full((5, 5), float("-inf")).triu(1),),
@@ -198,12 +226,58 @@ CASES = {
          ((halves(old_x=True),), "What is x by then"), ((norm_first,), "norm first"), ((lambda x, block: block(x),), "two things"),
          ((lambda x, block: block.attention_norm(x + block.attention(x)[0]),), "first half"),
          ((lambda x, block: x,), "in this order"), ((lambda x, block: x[0],), "in this order"), ((BODY.layers,), "NotImplementedError"),
+         ((lambda x, block: halves()(x, BODY.layers[-1]),), "block that was given"),
          ((lambda x, block: ...,), "not done yet"), ((1,), "a function")]),
     lesson_07.spare_layer: (
         (THREE, INSIDE), (LEAST,),
         [((MOST,), "changes most"), ((MIDDLE,), "missed less"), ((3,), "counted from 0"), ((0.07,), "number of a layer"),
          ((-1,), "3 layers"), (("2",), "number of a layer")]),
 } | FOUR | SIX
+
+
+def looked_up(text, word):
+    """The probability of a word without the pipeline's own search."""
+    return dict(zip(WORDS, UNMASK.scores, strict=True))[word]
+
+
+def layer_by_layer(x, block):
+    first = torch.nn.functional.layer_norm(
+        x + block.attention(x)[0], x.shape[-1:], block.attention_norm.weight, block.attention_norm.bias, block.attention_norm.eps)
+    return block.norm(block.feed_forward(first) + first)
+
+
+def attend_by_loops(q, k, v, mask):
+    rows = []
+    for row in range(len(q)):
+        scores = torch.stack([(q[row] * key).sum() for key in k]) / len(q[row]) ** 0.5 + mask[row]
+        weights = torch.exp(scores - scores.max())
+        rows.append(sum(weight * value for weight, value in zip(weights / weights.sum(), v, strict=True)))
+    return torch.stack(rows)
+
+
+OTHERS = {
+    lesson_00.response_rate: [(65,), (torch.tensor(312 / 480),)],
+    lesson_00.long_answers: [((SHORT[1], SHORT[3]),), (list(filter(lambda text: text.count(" ") > 2, SHORT)),)],
+    lesson_00.words: [(lambda text: sum(1 for _ in text.split()),), (lambda text: len(re.findall(r"\S+", text)),)],
+    lesson_00.village_share: [(40,), (PLACES_OF["area"].eq("village").mean(),)],
+    lesson_00.repaired: [(round(PLACES_OF["answer"].dropna().map(len).mean(), 1),), (3,)],
+    lesson_01.agreement: [(80, ["so so"]), (0.8, ("so so",)), (torch.tensor(0.8), pd.Index(["so so"]))],
+    lesson_01.word_probability: [(looked_up,), (lambda text, word: round(looked_up(text, word), 2),)],
+    lesson_01.least_sure: [(min(LOGITS, key=lambda text: abs(LOGITS[text])),)],
+    lesson_01.favourite_token: [(TOKENS[HEATMAP[TOKENS.index("b")].argmax()],)],
+    lesson_01.head_weights: [(sum(p.numel() for p in HEAD.classifier.parameters()),), (torch.tensor(24),)],
+    lesson_02.words_in_pieces: [({"newer", "schooling"},), (pd.Series(["schooling", "newer"]),)],
+    lesson_02.mask_by_hand: [(PADDED["attention_mask"].tolist(),), (PADDED["input_ids"] != 0,),
+                             (PADDED["attention_mask"].numpy(),)],
+    lesson_02.bag_of_words: [(torch.zeros(1, 7).long(),), ([[3] * 7] * 2,), (torch.full((7,), 2),)],
+    lesson_02.moved_right: [([[0, 5, 1, 3], [0, 4, 4, 0]],), (LABELS.roll(1, 1).clamp(0).index_fill(1, torch.tensor([0]), 0),)],
+    lesson_02.chunks: [(CHUNKED, lambda a, b: max(abs(x - y) for x, y in zip(a.flatten().tolist(), b.flatten().tolist(), strict=True)))],
+    lesson_07.cosine: [(torch.nn.CosineSimilarity(dim=0),), (lambda a, b: round(((a * b).sum() / (a @ a * (b @ b)) ** 0.5).item(), 2),)],
+    lesson_07.attend: [(lambda q, k, v, mask: ((q @ k.T) / k.shape[1] ** 0.5 + mask).softmax(1) @ v,), (attend_by_loops,)],
+    lesson_07.causal: [(torch.zeros(5, 5).masked_fill(TRIANGLE == 0, float("-inf")),), ((1 - TRIANGLE) * -1e9,)],
+    lesson_07.one_layer: [(layer_by_layer,), (lambda x, block: block(x)[0],)],
+    lesson_07.spare_layer: [(torch.tensor(LEAST),), (float(LEAST),)],
+} | FOUR_OTHERS | SIX_OTHERS
 WRONG = [(check, answer, hint) for check, (_, _, wrong) in CASES.items() for answer, hint in wrong]
 
 
@@ -218,9 +292,34 @@ def test_unfinished_answers_are_not_judged(check):
 @pytest.mark.parametrize("check", CASES, ids=lambda check: check.__name__)
 def test_right_answers_pass(check):
     context, right, _ = CASES[check]
-    result = check(*right, *context)
-    assert result, result
-    assert repr(result).startswith("✓ Exercise ")
+    for answer in (right, *OTHERS[check]):
+        result = check(*answer, *context)
+        assert result, result
+        assert repr(result).startswith("✓ Exercise ")
+
+
+def test_every_check_knows_two_right_answers_and_two_wrong_ones():
+    assert set(OTHERS) == set(CASES) and all(OTHERS.values())
+    assert all(len(wrong) >= 2 for _, _, wrong in CASES.values())
+
+
+def test_a_stub_is_not_done_yet():
+    """A stub shows the signature and gives `...`."""
+    for check, (context, right, _) in CASES.items():
+        if any(isinstance(answer, FunctionType) for answer in right):
+            stubs = [(lambda *inputs: ...) if isinstance(answer, FunctionType) else answer for answer in right]
+            result = check(*stubs, *context)
+            assert not result and repr(result).endswith(": not done yet."), check.__name__
+
+
+def test_a_reply_wraps_and_has_a_sign():
+    check = lesson_01.agreement
+    context, right, wrong = CASES[check]
+    for answer, sign in ((right, "✓"), (wrong[0][0], "?"), ((..., ...), "○")):
+        html = check(*answer, *context)._repr_html_()
+        assert sign in html and "white-space: normal" in html and "max-width" in html
+    assert "Six answers show how" in check(*right, *context)._repr_html_()          # the takeaway comes with the ✓
+    assert "Six answers" not in repr(check(*wrong[0][0], *context))
 
 
 @pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
@@ -241,20 +340,8 @@ def test_no_answer_passes_as_nan(check):
             assert not check(*right[:place], answer * float("nan"), *right[place + 1:], *context)
 
 
-def test_a_rounded_share_is_right():
-    table = pd.DataFrame({"label": ["NEGATIVE"] * 6}, index=[*TEXTS, "six"])
-    assert lesson_01.agreement(0.83, ["odd"], table, ["NEGATIVE"] * 4 + ["POSITIVE", "NEGATIVE"])
-
-
 def test_every_check_is_tested_and_numbered_in_order():
     made = [check for lesson in LESSONS for check in vars(lesson).values() if hasattr(check, "__wrapped__")]
     assert set(made) == set(CASES)
     numbers = [int(repr(check(...)).split(":")[0].removeprefix("Exercise ")) for check in made]
     assert all(number in (1, before + 1) for before, number in pairwise([0, *numbers])), numbers    # each lesson begins with 1
-
-
-def test_disputed_answers_may_come_in_any_order_and_kind_of_list():
-    table = pd.DataFrame({"label": ["NEGATIVE", "NEGATIVE", "POSITIVE", "NEGATIVE"]}, index=TEXTS[:4])
-    coder = ["POSITIVE", "NEGATIVE", "NEGATIVE", "NEGATIVE"]                # half of them differ
-    for disputed in (["so so", "fine"], ("fine", "so so"), pd.Index(["so so", "fine"])):
-        assert lesson_01.agreement(torch.tensor(0.5), disputed, table, coder)

@@ -7,7 +7,6 @@ import re
 import warnings
 
 import pytest
-import tiny
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -304,33 +303,3 @@ def test_a_recorded_computation_gives_the_same_numbers(kind):
         warnings.simplefilter("ignore")               # of torch, about traces in general
         traced = torch.jit.trace(model, example_kwarg_inputs=dict(batch), strict=False)
     torch.testing.assert_close(traced(**batch)[0], model(**batch)[0])
-
-
-# -- pipelines -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("pad", [0, None], ids=["padding token", "no padding token"])
-@each
-def test_a_pipeline_reads_each_text_as_if_it_were_alone(kind, pad):
-    """Whatever stands beside it in the list, and whichever side its tokenizer pads."""
-    texts = ["good", "the vote is new", "bad", "", "not good, people!", "the vote was bad"]
-    tokenizer = tiny.tokenizer()
-    for task, head, options in (("text-classification", "ForSequenceClassification", {"return_all_scores": True}),
-                                ("feature-extraction", "", {"pooling": "mean"})):
-        if kind == "t5" and not head:                 # its body wants to be told what has been written so far
-            continue
-        settings = {"vocab_size": len(tiny.VOCAB), "pad_token_id": pad} | {
-            "t5": {"eos_token_id": 3}, "bart": {"eos_token_id": 3}, "reformer": {"is_decoder": False}}.get(kind, {})
-        if kind in ("t5", "bart", "roberta", "xlnet", "reformer"):           # they are never without one
-            settings["pad_token_id"] = 0
-        pipe = course.pipeline(task, model=make(kind, head, **settings), tokenizer=tokenizer, **options)
-
-        def numbers(answer, head=head):
-            return torch.tensor([one["score"] for one in answer] if head else answer)
-
-        alone = [numbers(pipe([text])[0]) for text in texts]
-        assert len({tuple(one.tolist()) for one in alone}) == len(texts)
-        for side in ("left", "right"):
-            tokenizer.padding_side = side
-            for one, together in zip(alone, map(numbers, pipe(texts)), strict=True):
-                torch.testing.assert_close(together, one, rtol=0, atol=1e-5)

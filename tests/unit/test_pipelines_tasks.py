@@ -343,20 +343,6 @@ def test_keywords_of_tutorials(ner, tmp_path, caplog):
         classify("good", tokenize_kwargs=5)
 
 
-def test_fill_mask_without_a_mask_token_and_in_long_texts(tmp_path):
-    fill = made(tmp_path, "fill-mask", "ForMaskedLM")
-    long = "good " * 70 + "the [MASK] is new " + "bad " * 70 + "[MASK]"
-    first, second = fill(long, topk=2, targets=["council", "vote", "school"])
-    assert len(first) == len(second) == 2 and all(one["sequence"].count("bad") >= 70 for one in first)
-    ids = fill.tokenizer(long)["input_ids"]
-    assert ids.index(fill.tokenizer.mask_token_id) == 72
-    found = first[0]["sequence"].split()              # each gap is filled in the whole text, the other one stays open
-    assert len(found) == len(fill.tokenizer.decode(ids).split()) and found.count("[MASK]") == 1
-    fill.tokenizer.mask_token = None
-    with pytest.raises(ValueError, match="the tokenizer of this one has no mask token"):
-        fill("the [MASK] is new")
-
-
 def test_keywords_of_loading(ner, tmp_path):
     folder = ner.model.name_or_path
     config = course.AutoConfig.from_pretrained(folder)

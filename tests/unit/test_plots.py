@@ -66,3 +66,33 @@ def test_what_is_no_map_is_refused_with_a_cure(weights, tokens, cure):
 def test_labels_and_scores_have_to_match(labels, scores):
     with pytest.raises(ValueError, match="each bar needs one of both"):
         plots.probabilities(labels, scores)
+
+
+def test_a_flow_tells_its_steps_and_jumps():
+    picture = plots.flow([("text", "The rent <is> $high$."), ("model", ""), ("label", "NEGATIVE")], "A pipeline", [(0, 2, "add")])
+    assert repr(picture) == ("Diagram. A pipeline text: The rent <is> $high$.; model; label: NEGATIVE. "
+                             "An arrow called add leads from text to label.")
+    assert "&lt;is&gt;" in picture.html and "width=" in picture.html
+
+
+def test_a_grid_tells_its_rows():
+    picture = plots.grid([["[CLS]", "late"], ["1", "0", "0"]], ["tokens", "mask"], "Batch", quiet=["0"])
+    assert repr(picture) == "Diagram. Batch tokens: [CLS] late; mask: 1 0 0."
+    with pytest.raises(ValueError, match="1 rows and 2 names"):
+        plots.grid([["a"]], ["one", "two"])
+
+
+def test_pictures_stand_in_a_row():
+    row = plots.Row(plots.grid([["a"]], ["x"], "one"), plots.grid([["b"]], ["y"], "two"))
+    assert row._repr_html_().count("<img") == 2 and repr(row) == "Diagram. one x: a.\nDiagram. two y: b."
+
+
+def test_a_panel_draws_what_is_typed_and_shows_a_still_on_paper():
+    panel = plots.Panel(lambda text: plots.grid([[text]], ["said"]) if text else "Say <something>.", "rent")
+    assert "said: rent" in panel.shown.value
+    panel.box.value = ""
+    assert panel.shown.value == "Say &lt;something&gt;."
+    panel.box.value = "bus"
+    bundle = panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/plain"] == "A panel: bus"
+    assert "said: bus" in bundle["text/html"] and "box to type in" in bundle["text/html"]
