@@ -19,6 +19,7 @@ _WHERE = {
     "course.generation_config": ("GenerationConfig",),
     "course.scores": ("top_k_top_p_filtering",),
     "course.data": ("list_datasets", "load_dataset"),
+    "course.lora": ("add_lora", "merge_lora"),
     "course.modeling": ("PreTrainedModel",),
     "course.nn.blocks": ("apply_chunking_to_forward",),
     "course.pipelines": ("pipeline",),

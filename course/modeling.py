@@ -253,7 +253,8 @@ class PreTrainedModel(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB", **kwargs: Any) -> None:
         """Writes config.json and model.safetensors under the Hub's names; transformers loads the folder as well.
 
-        All weights are written or none. max_shard_size: bytes, or a string like "500MB".
+        All weights are written or none; of a model with an adapter, the adapter (see course.lora). max_shard_size: bytes, or
+        a string like "500MB".
         """
         if kwargs.pop("safe_serialization", True) is False:
             raise ValueError("course saves safetensors only: a pickle can run code on the computer that opens it")
@@ -263,7 +264,10 @@ class PreTrainedModel(nn.Module):
         folder = hub.make_folder(folder)
         self.config.architectures = [type(self).__name__]
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
-        save_weights(self, folder, max_shard_size)
+        if vars(self).get("adapter"):
+            lora.save_adapter(self, folder)
+        else:
+            save_weights(self, folder, max_shard_size)
 
 
 class Encoder(nn.Module):

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course.modeling import PreTrainedModel, resolve_dtype
+from course import lora
+from course.checkpoint import resolve_dtype
+from course.modeling import PreTrainedModel
 from course.training import checkpoints
 from course.training.arguments import TrainingArguments
 from course.training.batches import Batches
@@ -306,7 +308,7 @@ def somebody(here: bool, accelerator: Any) -> bool:
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:
-    if isinstance(model, PreTrainedModel):
+    if isinstance(model, PreTrainedModel):            # with an adapter: that alone
         try:
             model.save_pretrained(folder)
             return
@@ -319,6 +321,8 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     file = folder / "pytorch_model.bin"
     if file.is_file():
         model.load_state_dict(checkpoints.load(file))
+    elif vars(model).get("adapter"):
+        lora.load_adapter(model, folder)
     else:
         saved = type(model).from_pretrained(folder, dtype=model.dtype)  # type: ignore[attr-defined]
         model.load_state_dict(saved.state_dict())

@@ -150,6 +150,7 @@ class Trainer(TrainerBase):
         if accelerator.scaler is None and not setup.all_finite(loss, norm):
             setup.refuse_nan(self, loss)
         self.call("on_pre_optimizer_step")
+        self.rate = self.lr_scheduler.get_last_lr()[0]
         self.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             self.lr_scheduler.step()
@@ -176,7 +177,7 @@ class Trainer(TrainerBase):
         state, control = self.state, self.control
         if control.should_log and state.global_step > state.last_log:
             mean = self.accelerator.reduce(self.recent, "mean").item()
-            logs = {"loss": mean / (state.global_step - state.last_log), "learning_rate": self.lr_scheduler.get_last_lr()[0]}
+            logs = {"loss": mean / (state.global_step - state.last_log), "learning_rate": self.rate}
             if norm is not None:
                 logs["grad_norm"] = float(norm)
             state.loss_total, state.last_log = state.loss_total + mean, state.global_step
