@@ -60,7 +60,7 @@ _WHERE = {
     "course.tokenizers.auto": ("AutoTokenizer",),
     "course.tokenizers.base": ("PreTrainedTokenizer",),
     "course.tokenizers.described": ("PreTrainedTokenizerFast",),
-    "course.tokenizers.encoding": ("BatchEncoding",),
+    "course.tokenizers.encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
     "course.tokenizers.wordpiece": ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"),
     "course.tokenizers.bpe": ("CTRLTokenizer", "OpenAIGPTTokenizer", "OpenAIGPTTokenizerFast", "XLMTokenizer"),
     "course.tokenizers.byte_bpe": tuple(f"{start}Tokenizer{fast}" for start in ("Bart", "ByteBPE", "GPT2", "Qwen2", "Roberta")

@@ -8,13 +8,15 @@ Special tokens are the subject of special.py, truncation and padding of framing.
 knows its texts, is in encoding.py.
 """
 
+import contextlib
 import difflib
 import inspect
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
 from course import hub
@@ -154,13 +156,21 @@ class PreTrainedTokenizer(Vocabulary):
                  return_token_type_ids: bool | None = None, return_attention_mask: bool | None = None,
                  return_overflowing_tokens: bool = False, return_special_tokens_mask: bool = False,
                  return_offsets_mapping: bool = False, return_length: bool = False, verbose: bool = True,
-                 split_special_tokens: bool | None = None, **old: Any) -> BatchEncoding:
+                 split_special_tokens: bool | None = None, text_target: Any = None, text_pair_target: Any = None,
+                 **old: Any) -> BatchEncoding:
         """One text, a list of texts, or pairs of both -> a BatchEncoding, the model's input.
 
         padding: True or "longest", "max_length", False. truncation: True or "longest_first", "only_first",
         "only_second", False. split_special_tokens=True reads "[SEP]" inside a text as five characters, not as the
-        special token: use it for text that you did not write. Raises TypeError or ValueError that name the argument.
+        special token: use it for text that you did not write. text_target: what the model shall answer; its ids become the
+        labels. Raises TypeError or ValueError that name the argument.
         """
+        if text_target is not None:
+            given = {name: value for name, value in locals().items() if name not in ("self", "text", "text_pair", "old")}
+            given |= old | {"text_target": None, "text_pair_target": None}
+            labels = self(text_target, text_pair_target, **given)
+            return labels if text is None else BatchEncoding(
+                (found := self(text, text_pair, **given)) | {"labels": labels["input_ids"]}, found.rows, self)
         is_split_into_words = bool(old.pop("is_pretokenized", is_split_into_words))
         if old.pop("pad_to_max_length", False):
             padding = "max_length"
@@ -172,15 +182,14 @@ class PreTrainedTokenizer(Vocabulary):
             raise TypeError(f"a tokenizer has no option {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
         firsts, seconds, batched = self._texts(text, text_pair, is_split_into_words)
         split_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
-        first = self.pieces(firsts, split_special, is_split_into_words)
-        second = None if seconds is None else self.pieces(seconds, split_special, is_split_into_words)
+        first, second = (self._pieces(texts, split_special, is_split_into_words) for texts in (firsts, seconds))
         strategy, limit = framing.truncation_of(truncation, max_length, padding, self.model_max_length, verbose)
         if return_overflowing_tokens and strategy is None:
             raise ValueError("return_overflowing_tokens=True needs truncation=True and max_length=…")
         rows = []
         step = whole("stride", stride, 0) if return_overflowing_tokens else None
         template = self._template(second is not None, add_special_tokens)
-        for number, a in enumerate(first):
+        for number, a in enumerate(first or ()):
             b = None if second is None else second[number]
             rows += framing.windows(a, b, template, strategy, limit, step, self.truncation_side, number)
         if strategy is None and verbose:
@@ -207,20 +216,80 @@ class PreTrainedTokenizer(Vocabulary):
         data = {name: to_tensor(name, column, return_tensors) for name, column in data.items()}
         return BatchEncoding(data, rows, self)
 
-    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
-        return self(text, text_pair, **options)
+    batch_encode_plus = __call__
 
-    batch_encode_plus = encode_plus
+    def encode_plus(self, text: Any, text_pair: Any = None, *, is_split_into_words: bool = False,
+                    **options: Any) -> BatchEncoding:
+        """One text or pair, never a batch: a list holds the tokens or the ids of one text."""
+        if not is_split_into_words:
+            text, text_pair = self._one(text), self._one(text_pair)
+        return self(text, text_pair, is_split_into_words=is_split_into_words, **options)
 
-    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
-        """The ids alone."""
-        return self(text, text_pair, **options)["input_ids"]
+    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any) -> Any:
+        """The ids alone of one text or pair; a list holds its tokens, or the ids without special tokens."""
+        return self.encode_plus(text, text_pair, add_special_tokens=add_special_tokens, **options)["input_ids"]
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
-        """The pieces as strings."""
-        ids = self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **options)
-        return ids.tokens() if self.is_fast or add_special_tokens or pair else self._cut(
-            clean_unicode(text), bool(options.get("split_special_tokens", self.split_special_tokens)))
+    def prepare_for_model(self, ids: list[int], pair_ids: list[int] | None = None, **options: Any) -> BatchEncoding:
+        """Ids without special tokens -> the model's input, framed, cut and padded as the options of a call say."""
+        return self(self._one(ids), self._one(pair_ids), **options)
+
+    def prepare_seq2seq_batch(self, src_texts: Any, tgt_texts: Any = None, max_length: int | None = None,
+                              max_target_length: int | None = None, padding: bool | str = "longest",
+                              truncation: bool | str = True, **options: Any) -> BatchEncoding:
+        """The older form of tokenizer(src_texts, text_target=tgt_texts), with padding and truncation."""
+        options |= {"padding": padding, "truncation": truncation, "verbose": False}
+        batch = self(src_texts, max_length=max_length, **options)
+        if tgt_texts is not None:
+            batch["labels"] = self(tgt_texts, max_length=max_target_length or max_length, **options)["input_ids"]
+        return batch
+
+    @contextlib.contextmanager
+    def as_target_tokenizer(self) -> Iterator[None]:
+        """The older form of tokenizer(text_target=…): `with` it texts are read in the same way."""
+        yield
+
+    def tokenize(self, text: Any, pair: Any = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
+        """The pieces of one text as strings."""
+        if not isinstance(text, str) and not options.get("is_split_into_words"):
+            raise TypeError(f"tokenize takes one text, got {type(text).__name__} {str(text)[:40]!r}. Go through a list with "
+                            "[tokenizer.tokenize(text) for text in texts]; words of one text want is_split_into_words=True")
+        return self(text, pair, add_special_tokens=add_special_tokens, verbose=False, **options).tokens()
+
+    def _one(self, text: Any) -> Any:
+        """A text as it is; the tokens or ids of one as Pieces, which know no text."""
+        given = plain(text)
+        if not isinstance(given, list):
+            return text
+        for token in given:
+            if isinstance(token, str) and " " in token and token not in self.added and token not in self.vocab:
+                raise TypeError(f"encode and encode_plus take one text, or the tokens of one; {token[:40]!r} is no token. "
+                                "tokenizer(texts) takes a list of texts")
+        ids = self.convert_tokens_to_ids(given) if given and isinstance(given[0], str) else given
+        if not all(isinstance(number, int) for number in ids):
+            raise TypeError(f"one text, its tokens or its ids are needed, got {str(text)[:40]!r}; tokenizer(texts) takes more")
+        return Pieces(ids, lambda: [(0, 0, None)] * len(ids))
+
+    def _pieces(self, texts: list | None, split_special: bool, words_given: bool) -> list[Pieces] | None:
+        """Texts cut into pieces; words that are given one by one may want a blank in front."""
+        if texts is None or texts and isinstance(texts[0], Pieces):
+            return texts
+        if not words_given:
+            return self.pieces(texts, split_special, False)
+        spaced = [[self.spaced(word) for word in words] for words in texts]
+        found = self.pieces(spaced, split_special, True)
+        if spaced == texts:
+            return found
+
+        def moved(pieces: Pieces, old: list[str], new: list[str]) -> list[Span]:
+            shift = [len(b) - len(a) for a, b in zip(old, new, strict=True)]
+            return [(max(a - shift[w or 0], 0), max(b - shift[w or 0], 0), w) for a, b, w in pieces.spans]
+
+        return [Pieces(pieces.ids, lambda pieces=pieces, old=old, new=new: moved(pieces, old, new))
+                for pieces, old, new in zip(found, texts, spaced, strict=True)]
+
+    def spaced(self, word: str) -> str:
+        """A word of a text that is given as words, as it is cut: where blanks belong to words, with one in front."""
+        return word
 
     def apply_chat_template(self, conversation: Any, tools: list[dict[str, Any]] | None = None,
                             documents: list[dict[str, str]] | None = None, chat_template: str | None = None,
@@ -270,12 +339,16 @@ class PreTrainedTokenizer(Vocabulary):
         shape = "a list of words" if words_given else "a text"
 
         def is_one(x: Any) -> bool:
-            return (isinstance(x, (list, tuple)) and all(isinstance(w, str) for w in x)) if words_given else isinstance(x, str)
+            if words_given:
+                return isinstance(x, (list, tuple)) and all(isinstance(word, str) for word in x)
+            return isinstance(x, (str, Pieces))
 
         def refuse(x: Any, where: str) -> TypeError:
             what = "nothing (None)" if x is None else f"{type(x).__name__} {str(x)[:40]!r}"
             cure = ("decode it: text.decode('utf-8')" if isinstance(x, bytes) else
-                    "for lists of words pass is_split_into_words=True" if isinstance(x, (list, tuple)) else
+                    "pass is_split_into_words=True for lists of words, prepare_for_model for ids"
+                    if isinstance(x, (list, tuple)) and not words_given else
+                    "give each text as a list of words, each pair as two such lists" if words_given else
                     "make it text with str(…), or drop empty rows first")
             return TypeError(f"the tokenizer needs {shape}, or a list of them; {where} is {what}. To cure it, {cure}")
 
@@ -289,8 +362,7 @@ class PreTrainedTokenizer(Vocabulary):
             return self._clean([text]), None if pair is None else self._clean([pair]), False
         if not isinstance(text, (list, tuple)):
             raise refuse(text, "text")
-        if pair is None and text and not words_given and all(
-                isinstance(x, (list, tuple)) and len(x) == 2 and all(isinstance(y, str) for y in x) for x in text):
+        if pair is None and text and all(isinstance(x, (list, tuple)) and len(x) == 2 and all(map(is_one, x)) for x in text):
             text, pair = [x[0] for x in text], [x[1] for x in text]
         if pair is not None and (not isinstance(pair, (list, tuple)) or len(pair) != len(text)):
             size = len(pair) if isinstance(pair, (list, tuple)) else 1
@@ -303,7 +375,8 @@ class PreTrainedTokenizer(Vocabulary):
 
     @staticmethod
     def _clean(texts: Sequence) -> list:
-        return [clean_unicode(t) if isinstance(t, str) else [clean_unicode(w) for w in t] for t in texts]
+        return [t if isinstance(t, Pieces) else clean_unicode(t) if isinstance(t, str) else [clean_unicode(w) for w in t]
+                for t in texts]
 
     def _template(self, pair: bool, special: bool) -> framing.Template:
         items: framing.Template = []
@@ -322,14 +395,18 @@ class PreTrainedTokenizer(Vocabulary):
             pad_to_multiple_of: int | None = None, padding_side: str | None = None,
             return_attention_mask: bool | None = None, return_tensors: str | None = None,
             verbose: bool = True) -> BatchEncoding:
-        """Encodings of different lengths (a list of them, or one dict of lists) -> one rectangular batch."""
+        """Encodings of different lengths (a list of them, or one dict of lists) -> one rectangular batch. What is no input of
+        the tokenizer's, such as labels, stays as it is: a data collator pads that. Tensors and arrays give such again."""
         if isinstance(encoded_inputs, (list, tuple)):
             encoded_inputs = {key: [one[key] for one in encoded_inputs] for key in (encoded_inputs or [{}])[0]}
         if "input_ids" not in encoded_inputs:
             raise ValueError(f"pad needs encodings with input_ids, got {', '.join(map(str, encoded_inputs)) or 'nothing'}")
-        data = {key: [v.tolist() if hasattr(v, "tolist") else v for v in
-                      (value.tolist() if hasattr(value, "tolist") else value)] for key, value in encoded_inputs.items()}
-        single = bool(data["input_ids"]) and not isinstance(data["input_ids"][0], (list, tuple))
+        given = encoded_inputs["input_ids"]
+        given = given[0] if isinstance(given, (list, tuple)) and given else given
+        if return_tensors is None and hasattr(given, "tolist") and given.ndim:
+            return_tensors = "np" if isinstance(given, np.ndarray) else "pt"
+        data = {key: plain(value) for key, value in encoded_inputs.items()}
+        single = bool(data["input_ids"]) and not isinstance(data["input_ids"][0], list)
         if single:
             data = {key: [value] for key, value in data.items()}
         lengths = [len(ids) for ids in data["input_ids"]]
@@ -338,13 +415,12 @@ class PreTrainedTokenizer(Vocabulary):
         width = framing.padded_width(lengths, padding, self.model_max_length if max_length is None else plain(max_length),
                                      pad_to_multiple_of, self.pad_token is not None, verbose)
         fill = {"input_ids": self.pad_token_id, "token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1,
-                "labels": -100, "offset_mapping": (0, 0)}
+                "attention_mask": 0}
         left = (padding_side or self.padding_side) == "left"
-        for key, rows in data.items():
-            same = all(isinstance(r, (list, tuple)) and len(r) == n for r, n in zip(rows, lengths, strict=True))
-            if width is not None and same:
-                padded = [[fill.get(key, 0)] * (width - len(r)) for r in rows]
-                data[key] = [p + list(r) if left else list(r) + p for r, p in zip(rows, padded, strict=True)]
+        for key in fill if width is not None else ():
+            if key in data:
+                padded = [[fill[key]] * (width - len(row)) for row in data[key]]  # type: ignore[operator]
+                data[key] = [p + row if left else row + p for row, p in zip(data[key], padded, strict=True)]
         if single and return_tensors is None:
             data = {key: value[0] for key, value in data.items()}
         return BatchEncoding({k: to_tensor(k, v, return_tensors) for k, v in data.items()}, None, self)
@@ -368,6 +444,15 @@ class PreTrainedTokenizer(Vocabulary):
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         return len(self._template(pair, True)) - (2 if pair else 1)
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """How many tokens of a text fit beside the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def _framed(self, first: list[int], second: list[int] | None) -> Row:
         parts = {name: (Pieces(list(ids), list), 0, len(ids)) for name, ids in (("A", first), ("B", second)) if ids is not None}

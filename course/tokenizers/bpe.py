@@ -12,6 +12,7 @@ What it adds to wordpiece.py:
 A letter that the vocabulary does not have is <unk>; the rest of its word stays readable.
 """
 
+import heapq
 import os
 import re
 import unicodedata
@@ -33,18 +34,35 @@ from course.tokenizers.words import moses, placed_words, read_lines
 Pair = tuple[str, str]
 WORD = re.compile(r"[\S\x1c-\x1f]+\n?")                # CTRL's words; four separators of old data files are no blanks to it
 
+CONTROL_CODES = (
+    "Pregnancy Christianity Explain Fitness Saving Ask Ass Joke Questions Thoughts Retail Feminism Writing Atheism Netflix "
+    "Computing Opinion Alone Funny Gaming Human India Joker Diet Legal Norman Tip Weight Movies Running Science Horror "
+    "Confession Finance Politics Scary Support Technologies Teenage Event Learned Notion Wikipedia Books Extract Confessions "
+    "Conspiracy Links Narcissus Relationship Relationships Reviews News Translation multilingual").split()
+
 
 def merge(pieces: list[str], ranks: dict[Pair, int]) -> list[str]:
-    """Merges (in the list itself) the earliest learned pair, the leftmost of several, as long as there is one."""
-    never = len(ranks)
-    found = [ranks.get(pair, never) for pair in pairwise(pieces)]
-    while found and (rank := min(found)) < never:
-        at = found.index(rank)
-        pieces[at:at + 2] = [pieces[at] + pieces[at + 1]]
-        del found[at]
-        for left in range(max(at - 1, 0), min(at + 1, len(found))):       # the pairs with the new piece
-            found[left] = ranks.get((pieces[left], pieces[left + 1]), never)
-    return pieces
+    """Merges the earliest learned pair, the leftmost of several, as long as there is one.
+
+    The heap gives that pair without a look at all others, so that a thousand blanks in a row take no longer than a text."""
+    heap = [(ranks[pair], at) for at, pair in enumerate(pairwise(pieces)) if pair in ranks]
+    heapq.heapify(heap)
+    found: list[str | None] = list(pieces)
+    after, before = list(range(1, len(pieces) + 1)), list(range(-1, len(pieces)))
+    while heap:
+        rank, at = heapq.heappop(heap)
+        gone = after[at]
+        left, right = found[at], found[gone] if gone < len(found) else None
+        if left is None or right is None or ranks.get((left, right)) != rank:
+            continue                                      # one of both has become part of another piece
+        found[at], found[gone] = left + right, None
+        after[at] = after[gone]
+        before[after[at]] = at
+        for start in (before[at], at):                    # the pairs with the new piece
+            end = after[start] if start >= 0 else len(found)
+            if end < len(found) and (pair := (found[start], found[end])) in ranks:
+                heapq.heappush(heap, (ranks[pair], start))  # type: ignore[index]
+    return [piece for piece in found if piece is not None]
 
 
 class BPETokenizer(PreTrainedTokenizer):
@@ -207,6 +225,11 @@ class CTRLTokenizer(BPETokenizer):
     A text for CTRL starts with a control code, a word such as Links, News or Reviews that sets the style. There is no Rust
     engine: the library looks up what its merges make, and CTRL's vocabulary spells that differently.
     """
+
+    @property
+    def control_codes(self) -> dict[str, int]:
+        """The words that set a style, with their ids (Keskar et al. 2019, table 7)."""
+        return {code: self.vocab[code] for code in CONTROL_CODES if code in self.vocab}
 
     def tokens_of(self, text: str) -> list[str]:
         return [self._name(piece) for word in WORD.findall(text) for piece in self.split_word(word)]

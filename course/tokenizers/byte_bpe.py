@@ -76,6 +76,9 @@ class ByteBPETokenizer(DescribedTokenizer):
         if pre_tokenizer is None or pre_tokenizer["type"] == "ByteLevel":
             pre_tokenizer = {"type": "ByteLevel", "trim_offsets": True, "use_regex": True} | (pre_tokenizer or {}) | {
                 "add_prefix_space": bool(add_prefix_space)}
+        elif add_prefix_space:
+            raise ValueError("add_prefix_space=True is not possible here: this checkpoint cuts texts by rules of its own "
+                             f"first (pre_tokenizer: {str(pre_tokenizer)[:80]}). Begin your texts with a blank instead")
         self.add_prefix_space = bool(add_prefix_space)
         decoder = decoder or {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
         super().__init__(*files, pre_tokenizer=pre_tokenizer, decoder=decoder, **kwargs)
@@ -159,6 +162,9 @@ class GPT2Tokenizer(ByteBPETokenizer):
     special: ClassVar[dict[str, Any]] = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
                                          "unk_token": "<|endoftext|>"}
 
+    def spaced(self, word: str) -> str:
+        return word if self.add_prefix_space else f" {word}"
+
 
 class Qwen2Tokenizer(ByteBPETokenizer):
     """No special tokens around a text. Letters with accents are composed (NFC), and every digit is a piece."""
@@ -179,6 +185,9 @@ class RobertaTokenizer(GPT2Tokenizer):
         "bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "sep_token": "</s>",
         "cls_token": "<s>", "mask_token": AddedToken("<mask>", lstrip=True, special=True, normalized=False)}
     trims_offsets = True
+
+    def spaced(self, word: str) -> str:
+        return word if not word or word[0].isspace() else super().spaced(word)
 
 
 class BartTokenizer(RobertaTokenizer):

@@ -3,12 +3,40 @@
     Pieces (a text, cut)  --Row (with special tokens, truncated, padded)-->  BatchEncoding (a dict of lists or tensors)
 """
 
+import copy
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 Span = tuple[int, int, int | None]                  # start and end in the text, number of the word
+
+
+class CharSpan(NamedTuple):
+    """From one character of a text to another, which does not belong to it."""
+
+    start: int
+    end: int
+
+
+class TokenSpan(NamedTuple):
+    """From one token of a row to another, which does not belong to it."""
+
+    start: int
+    end: int
+
+
+class Encoding(NamedTuple):
+    """One row of a BatchEncoding, as encoding[0] gives it: a list for each property, an entry for each token."""
+
+    ids: list[int]
+    type_ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    attention_mask: list[int]
+    special_tokens_mask: list[int]
+    word_ids: list[int | None]
+    sequence_ids: list[int | None]
 
 
 def plain(value: Any) -> Any:
@@ -94,29 +122,57 @@ class Row:
 
 class BatchEncoding(dict):
     """What a tokenizer returns: a dict of lists or tensors (`batch["input_ids"]`, `batch.input_ids`) that also knows
-    how tokens, words and characters belong together."""
+    how tokens, words and characters belong together. batch[0] is its first row, batch[:2] a dict of the first two entries.
 
-    def __init__(self, data: dict[str, Any] | None = None, rows: list[Row] | None = None,
-                 tokenizer: Any = None):
+    Methods about one token, word or character take its number, or the number of the row and then that: token_to_word(5) is
+    token_to_word(0, 5). sequence_index=1 means the second text of a pair.
+    """
+
+    def __init__(self, data: dict[str, Any] | None = None, rows: list[Row] | None = None, tokenizer: Any = None, *,
+                 tensor_type: str | None = None):
         super().__init__(data or {})
         self.rows, self.tokenizer = rows or [], tokenizer
+        self.convert_to_tensors(tensor_type)
 
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
         raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self)}")
 
+    def __getitem__(self, item: Any) -> Any:
+        if isinstance(item, int):
+            return self._encoding(self._row(item))
+        return {key: self[key][item] for key in self} if isinstance(item, slice) else super().__getitem__(item)
+
     def __reduce__(self) -> tuple:
         """A pickled copy (a worker's answer, a cache) holds the numbers alone."""
         return type(self), (dict(self),)
 
+    def __copy__(self) -> Self:
+        return type(self)(self, self.rows, self.tokenizer)
+
+    copy = __copy__
+
+    def __deepcopy__(self, memo: dict) -> Self:
+        return type(self)(copy.deepcopy(dict(self), memo), self.rows, self.tokenizer)
+
     @property
     def data(self) -> dict[str, Any]:
-        return dict(self)
+        return self
 
     @property
     def is_fast(self) -> bool:
         return bool(self.tokenizer and self.tokenizer.is_fast)
+
+    @property
+    def encodings(self) -> list[Encoding] | None:
+        """The rows one by one; None when they are not known any more."""
+        return [self._encoding(row) for row in self.rows] or None
+
+    @property
+    def n_sequences(self) -> int | None:
+        """1 for texts, 2 for pairs."""
+        return len(self.rows[0].parts) if self.rows else None
 
     @property
     def cut(self) -> list[int]:
@@ -124,10 +180,7 @@ class BatchEncoding(dict):
         return [row.cut for row in self.rows]
 
     def tokens(self, batch_index: int = 0) -> list[str]:
-        row = self._row(batch_index)
-        pad = self.tokenizer.pad_token_id if self.tokenizer else 0
-        ids = [pad] * row.left + row.ids + [pad] * row.right
-        return self.tokenizer.convert_ids_to_tokens(ids)
+        return self._tokens(self._row(batch_index))
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
         """The number of the word that each token belongs to, None for special tokens."""
@@ -139,45 +192,84 @@ class BatchEncoding(dict):
         """0 for tokens of the first text, 1 for the second, None for special tokens."""
         return self._row(batch_index).sequences
 
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """0 or 1, the text that a token belongs to; None for special tokens."""
+        row, token = self._place(batch_or_token_index, token_index)
+        return entry(row.sequences, token)
+
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """The number of the word that a token belongs to; None for special tokens."""
+        row, token = self._place(batch_or_token_index, token_index)
+        return entry(row.words, token)
+
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
+        """(start, end) of a token in its text; None for special tokens."""
+        row, token = self._place(batch_or_token_index, token_index)
+        return None if entry(row.sequences, token) is None else CharSpan(*row.offsets[token])
+
     def char_to_token(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int | None:
-        """The token that covers a character of the text: char_to_token(char) or char_to_token(row, char)."""
-        index, char = (0, batch_or_char_index) if char_index is None else (batch_or_char_index, char_index)
-        row = self._row(index)
+        """The token that covers a character of the text."""
+        row, char = self._place(batch_or_char_index, char_index)
         for number, ((start, end), sequence) in enumerate(zip(row.offsets, row.sequences, strict=True)):
             if sequence == sequence_index and start <= char < end:
                 return number
         return None
 
-    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> tuple[int, int] | None:
-        """(start, end) of a token in the text; None for special tokens."""
-        index, token = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
-        row = self._row(index)
-        return None if row.sequences[token] is None else row.offsets[token]
+    def char_to_word(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int | None:
+        """The number of the word that a character belongs to."""
+        row, char = self._place(batch_or_char_index, char_index)
+        token = self.char_to_token(self.rows.index(row), char, sequence_index)
+        return None if token is None else row.words[token]
 
     def word_to_tokens(self, batch_or_word_index: int, word_index: int | None = None,
-                       sequence_index: int = 0) -> tuple[int, int] | None:
+                       sequence_index: int = 0) -> TokenSpan | None:
         """(first, last + 1) of the tokens of a word."""
-        index, word = (0, batch_or_word_index) if word_index is None else (batch_or_word_index, word_index)
-        row = self._row(index)
+        row, word = self._place(batch_or_word_index, word_index)
         found = [i for i, (w, s) in enumerate(zip(row.words, row.sequences, strict=True)) if (w, s) == (word, sequence_index)]
-        return (found[0], found[-1] + 1) if found else None
+        return TokenSpan(found[0], found[-1] + 1) if found else None
 
-    def to(self, device: Any) -> Self:
+    def word_to_chars(self, batch_or_word_index: int, word_index: int | None = None,
+                      sequence_index: int = 0) -> CharSpan | None:
+        """(start, end) of a word in its text."""
+        row, word = self._place(batch_or_word_index, word_index)
+        tokens = self.word_to_tokens(self.rows.index(row), word, sequence_index)
+        return CharSpan(row.offsets[tokens.start][0], row.offsets[tokens.end - 1][1]) if tokens else None
+
+    def to(self, device: Any, **options: Any) -> Self:
         """Moves the tensors to a device; returns the same encoding."""
         for key, value in self.items():
             if hasattr(value, "to"):
-                self[key] = value.to(device)
+                self[key] = value.to(device, **options)
         return self
 
-    def convert_to_tensors(self, tensor_type: str | None = None) -> Self:
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> Self:
         for key, value in self.items():
-            self[key] = to_tensor(key, value, tensor_type)
+            self[key] = to_tensor(key, [value] if prepend_batch_axis else value, tensor_type)
         return self
 
     def _row(self, index: int) -> Row:
         if not self.rows:
             raise ValueError("this encoding does not know its texts any more: only the direct result of tokenizer(text) does")
         return self.rows[index]
+
+    def _place(self, first: int, second: int | None) -> tuple[Row, int]:
+        return (self._row(0), first) if second is None else (self._row(first), second)
+
+    def _tokens(self, row: Row) -> list[str]:
+        return self.tokenizer.convert_ids_to_tokens(self._ids(row))
+
+    def _ids(self, row: Row) -> list[int]:
+        pad = self.tokenizer.pad_token_id if self.tokenizer else 0
+        return [pad] * row.left + row.ids + [pad] * row.right
+
+    def _encoding(self, row: Row) -> Encoding:
+        mask = [0] * row.left + [1] * len(row.ids) + [0] * row.right
+        return Encoding(self._ids(row), row.types, self._tokens(row), row.offsets, mask, row.special, row.words, row.sequences)
+
+
+def entry(column: list, place: int) -> Any:
+    """None for a place that is not there."""
+    return column[place] if -len(column) <= place < len(column) else None
 
 
 def to_tensor(name: str, value: Any, kind: str | None) -> Any:
@@ -191,8 +283,9 @@ def to_tensor(name: str, value: Any, kind: str | None) -> Any:
     except ValueError:
         array = np.array(None)
     if array.dtype == object:
-        raise ValueError(f"{name} has rows of different length or holds None, so it does not fit into a tensor: "
-                         "pass padding=True, and truncation=True for long texts")
+        cure = ("pad them too, as DataCollatorForTokenClassification and DataCollatorForSeq2Seq do" if "label" in name else
+                "pass padding=True, and truncation=True for long texts")
+        raise ValueError(f"{name} has rows of different length or holds None, so it does not fit into a tensor: {cure}")
     if kind == "np":
         return array
     import torch  # a tokenizer alone works without it

@@ -99,9 +99,17 @@ class RustEngine:
         engine = self.engine(split_special)
         encode = getattr(engine, "encode_batch_fast", engine.encode_batch)      # does not compute spans
 
-        def spans(text: Any) -> list[Span]:
-            found = engine.encode(text, is_pretokenized=words_given, add_special_tokens=False)
-            return [(a, b, word) for (a, b), word in zip(found.offsets, found.word_ids, strict=True)]
+        options: dict[str, Any] = {"is_pretokenized": words_given, "add_special_tokens": False}
+        asked: list[Any] = []
 
-        encodings = encode(list(texts), is_pretokenized=words_given, add_special_tokens=False)
-        return [Pieces(encoding.ids, lambda text=text: spans(text)) for text, encoding in zip(texts, encodings, strict=True)]
+        def spans(number: int) -> list[Span]:
+            if not asked:
+                asked.append(None)
+                encoding = engine.encode(texts[number], **options)
+            else:                                     # whoever wants the spans of a second text wants all
+                asked[0] = asked[0] or engine.encode_batch(list(texts), **options)
+                encoding = asked[0][number]
+            return [(a, b, word) for (a, b), word in zip(encoding.offsets, encoding.word_ids, strict=True)]
+
+        encodings = encode(list(texts), **options)
+        return [Pieces(encoding.ids, lambda number=number: spans(number)) for number, encoding in enumerate(encodings)]

@@ -33,6 +33,7 @@ TO_LETTERS = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend":
 TO_TEXT = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
                                             {"type": "ByteFallback"}, {"type": "Fuse"},
                                             {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+ALONE: Any = (TO_LETTERS["normalizers"][1], {"type": "Sequence", "decoders": TO_TEXT["decoders"][:-1]})    # without that one
 # the same for Reformer: blanks at the end of a text go, several are one, and what remains is cut before each
 BLANKS: list[dict[str, Any]] = [{"type": "Strip", "strip_left": False, "strip_right": True},
                                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}]
@@ -83,7 +84,8 @@ class LlamaTokenizer(SentenceBPETokenizer):
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
                  merges: list[Pair] | None = None, add_bos_token: bool = True, add_eos_token: bool = False, **kwargs: Any):
-        plain = {"normalizer": TO_LETTERS, "decoder": TO_TEXT}
+        blank = kwargs.get("add_prefix_space") is not False
+        plain = {"normalizer": TO_LETTERS if blank else ALONE[0], "decoder": TO_TEXT if blank else ALONE[1]}
         super().__init__(vocab_file, vocab, merges, **(plain | kwargs | framed(add_bos_token, add_eos_token)))
         self.init_kwargs |= {"add_bos_token": add_bos_token, "add_eos_token": add_eos_token}
         if not self.is_fast and (self.described["pre_tokenizer"] is not None or not set(BYTE_PIECES) <= set(self.vocab)):

@@ -50,6 +50,9 @@ class UnigramTokenizer(PreTrainedTokenizer):
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, pieces: list[Piece] | None = None,
                  charsmap: bytes = b"", **kwargs: Any):
+        if kwargs.get("add_prefix_space") is False:
+            raise ValueError(f"add_prefix_space=False is not possible with {type(self).__name__}: its pieces count on the "
+                             "blank before the first word")
         self.file = None                                  # the SentencePiece file as it was, for saving
         if pieces is None:
             if vocab_file is None:

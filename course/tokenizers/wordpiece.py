@@ -76,7 +76,7 @@ class BertTokenizer(PreTrainedTokenizer):
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,
                  do_lower_case: bool = True, strip_accents: bool | None = None, tokenize_chinese_chars: bool = True,
-                 **kwargs: Any):
+                 never_split: Sequence[str] | None = None, do_basic_tokenize: bool = True, **kwargs: Any):
         if vocab is None:
             if vocab_file is None:
                 raise TypeError(f"{type(self).__name__} needs vocab_file=… or vocab=…; "
@@ -85,6 +85,11 @@ class BertTokenizer(PreTrainedTokenizer):
         tokens = self.special | {k: v for k, v in kwargs.items() if k.endswith("_token")}
         needed = {t: str(getattr(tokens[t], "content", tokens[t])) for t in ("unk_token", "sep_token", "cls_token")}
         added = {token.content for token in (kwargs.get("added_tokens_decoder") or {}).values()}
+        if not do_basic_tokenize:
+            raise ValueError("do_basic_tokenize=False is not known here: words are always cleaned and cut at punctuation. For "
+                             "other rules see PreTrainedTokenizerFast(tokenizer_object=…) and pre_tokenizers.WhitespaceSplit")
+        if strange := set(never_split or ()) - set(needed.values()) - set(map(str, tokens.values())):
+            raise ValueError(f"never_split={sorted(strange)} is not known here: tokenizer.add_tokens([…]) keeps words whole")
         missing = [t for t, token in needed.items() if token not in vocab and token not in added]
         if missing:
             raise ValueError(f"the vocabulary lacks {', '.join(f'{t} {tokens[t]!r}' for t in missing)}: is it a vocabulary of "

@@ -281,9 +281,9 @@ def test_tensors(tokenizer, kind_, array):
 def test_padding_what_is_encoded_already(tokenizer):
     rows = [tokenizer("good"), tokenizer("not bad")]
     rows[0]["labels"], rows[1]["labels"] = [-100, 1, -100], [-100, 1, 0, -100]
-    found = tokenizer.pad(rows, return_tensors="pt")
-    assert found["input_ids"].tolist() == tokenizer(["good", "not bad"], padding=True)["input_ids"]
-    assert found["labels"].tolist() == [[-100, 1, -100, -100], [-100, 1, 0, -100]]
+    found = tokenizer.pad(rows)
+    assert found["input_ids"] == tokenizer(["good", "not bad"], padding=True)["input_ids"]
+    assert found["labels"] == [[-100, 1, -100], [-100, 1, 0, -100]]
     left = tokenizer.pad({"input_ids": [[5], [6, 7]]}, padding_side="left", pad_to_multiple_of=4)
     assert left == {"input_ids": [[0, 0, 0, 5], [0, 0, 6, 7]], "attention_mask": [[0, 0, 0, 1], [0, 0, 1, 1]]}
     assert tokenizer.pad({"input_ids": [5, 6]}, padding="max_length", max_length=4)["input_ids"] == [5, 6, 0, 0]
