@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set up and open the course. Needs Python 3.11 or newer and nothing else.
 
-  python start.py                     set up, check this machine, open JupyterLab on the lessons
+  python start.py                     set up, check this machine, open JupyterLab on your copies of the lessons
   python start.py doctor              set up and check this machine
   python start.py lab [--no-browser]  set up and open JupyterLab
   python start.py test [suite ...]    set up and run the tests: checks unit lessons browser parity (default: all)
@@ -34,7 +34,8 @@ GIGABYTES = 3        # what an installation needs for a moment, measured with th
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SUITES = ("checks", "unit", "lessons", "browser", "parity")
 # What must be there for an environment to count as whole. Imported by nobody here: looking for it takes 0.1 s.
-NEEDED = {"lab": ["pip", "torch", "tokenizers", "course", "jupyterlab", "ipywidgets", "pandas", "matplotlib"],
+NEEDED = {"lab": ["pip", "torch", "tokenizers", "course", "jupyterlab", "ipywidgets", "pandas", "matplotlib",
+                  "sklearn"],
           "test": ["pytest", "nbval", "ruff", "mypy"],
           "parity": ["pip", "torch", "course", "pytest", "transformers"]}
 

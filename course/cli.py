@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]  # the repository, when the package is installe
 
 
 def lab(arguments: list[str]) -> int:
-    """Start JupyterLab on the lessons; `arguments` go to it as they are."""
+    """Start JupyterLab on the learner's copies of the lessons; `arguments` go to it as they are."""
     if not (ROOT / "lessons").is_dir():
         print(
             "There are no lessons here: pip installs the library, not the notebooks.\n"
@@ -28,11 +28,38 @@ def lab(arguments: list[str]) -> int:
 
     # The root is the repository, so that solutions/ and datasets/ can be reached from the file browser.
     ours = [f"--ServerApp.root_dir={ROOT}", "--log-level=WARN", "--LanguageServerManager.autodetect=False"]
-    if (ROOT / "lessons/index.ipynb").is_file():
-        ours.append("--LabApp.default_url=/lab/tree/lessons/index.ipynb")
+    from course import copies
+
+    try:
+        for line in copies.prepare(ROOT):
+            print(line, flush=True)
+        folder = copies.FOLDER
+    except OSError as error:
+        print(f"No copies could be made in {ROOT} ({error.strerror}); opening lessons/ itself.", file=sys.stderr)
+        folder = "lessons"
+    if (ROOT / folder / "index.ipynb").is_file():
+        ours.append(f"--LabApp.default_url=/lab/tree/{folder}/index.ipynb")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         ours.append("--allow-root")  # containers; the server answers to this machine only, and to its token
+    # `course reset 04` in JupyterLab's terminal means this installation
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     LabApp.launch_instance(ours + arguments)
+    return 0
+
+
+def reset(names: list[str]) -> int:
+    """Bring lessons back as the course has them; the old copies are kept."""
+    from course import copies
+
+    if not names:
+        print("Say which lesson: course reset 04", file=sys.stderr)
+        return 2
+    for name in names:
+        try:
+            print(copies.reset(ROOT, name))
+        except (copies.NoLesson, OSError) as error:
+            print(f"course reset: {error}", file=sys.stderr)
+            return 1
     return 0
 
 
@@ -41,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("lab", help="open the lessons in JupyterLab; what follows goes to JupyterLab", add_help=False)
     commands.add_parser("build", help="make the notebooks from lessons/src (see: course build --help)", add_help=False)
+    commands.add_parser("reset", help="bring a lesson of my-lessons/ back (course reset 04); the old copy is kept")
     commands.add_parser("doctor", help="check this machine; every failure comes with a cure")
     options, rest = parser.parse_known_args(argv)
     if options.command == "lab":
@@ -49,6 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         from course.build import main as build
 
         return build(rest) or 0
+    if options.command == "reset":
+        return reset(rest)
     if rest:
         parser.error(f"doctor takes no arguments, got: {' '.join(rest)}")
     from course.doctor import main as doctor

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,15 @@ def test_circles_are_found():
 
 def test_no_files_import_each_other_in_a_circle():
     assert circles({module: imported(path) for module, path in MODULES.items()}) == set()
+
+
+def test_a_script_beside_a_clone_gets_the_package(tmp_path):
+    """`git clone …/course`, and then a script in the same place: `course` is the clone's folder there, not the package."""
+    root = Path(course.__file__).parents[1]
+    shutil.copytree(root / "course", tmp_path / "course/course", ignore=shutil.ignore_patterns("pocket", "__pycache__"))
+    shutil.copy(root / "__init__.py", tmp_path / "course/__init__.py")
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", "import course; from course.checks import near; "
+                           "print(course.__file__, course.pipeline.__name__, near(0.12, 0.123), course.BertConfig().model_type)"],
+                          capture_output=True, text=True, cwd=tmp_path, env=plain)
+    assert done.stdout.split() == [str(tmp_path / "course/course/__init__.py"), "pipeline", "True", "bert"], done.stderr
