@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 _TASKS = ("ForSequenceClassification", "ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering")
 _WHERE = {
-    "course.config": ("ModelConfig",),
+    "course.config": ("ModelConfig", "PretrainedConfig"),
     "course.generation_config": ("GenerationConfig",),
     "course.scores": ("top_k_top_p_filtering",),
     "course.data": ("list_datasets", "load_dataset"),
@@ -32,10 +32,12 @@ _WHERE = {
     "course.pipelines.token_classification": ("NerPipeline", "TokenClassificationPipeline"),
     "course.pipelines.zero_shot_classification": ("ZeroShotClassificationPipeline",),
     "course.models.auto": ("AutoConfig", "AutoModel", "AutoModelWithLMHead", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM",
+                           "AutoModelForPreTraining", "AutoModelForNextSentencePrediction",
                            *(f"AutoModel{t}" for t in _TASKS)),
     "course.models.bart": ("BartConfig", "BartModel", "BartForConditionalGeneration", "BartForSequenceClassification",
                            "BartForQuestionAnswering"),
-    "course.models.bert": ("BertConfig", "BertModel", *(f"Bert{t}" for t in _TASKS)),
+    "course.models.bert": ("BertConfig", "BertModel", "BertForPreTraining", "BertForNextSentencePrediction",
+                           *(f"Bert{t}" for t in _TASKS)),
     "course.models.ctrl": ("CTRLConfig", "CTRLModel", "CTRLLMHeadModel", "CTRLForSequenceClassification"),
     "course.models.distilbert": ("DistilBertConfig", "DistilBertModel", *(f"DistilBert{t}" for t in _TASKS)),
     "course.models.gpt": ("OpenAIGPTConfig", "OpenAIGPTModel", "OpenAIGPTLMHeadModel", "OpenAIGPTForSequenceClassification"),

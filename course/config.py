@@ -268,6 +268,9 @@ class ModelConfig:
     __hash__ = None  # type: ignore[assignment]
 
 
+PretrainedConfig = ModelConfig                      # its name elsewhere
+
+
 def plain(value: Any) -> Any:
     """Numbers and lists of numpy, pandas and torch as those of Python, which a json file can hold."""
     if isinstance(value, dict):

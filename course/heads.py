@@ -44,8 +44,8 @@ def cross_entropy(logits: Tensor, labels: Tensor | None) -> Tensor | None:
     if labels.is_floating_point():
         raise TypeError("labels must be the numbers of classes, got floats: labels.long() makes whole numbers of them")
     classes = logits.shape[-1]
-    wrong = labels[(labels >= classes) | ((labels < 0) & (labels != -100))]
-    if wrong.numel():
+    wrong = () if torch.compiler.is_compiling() else labels[(labels >= classes) | ((labels < 0) & (labels != -100))]
+    if len(wrong):
         raise ValueError(f"labels holds {wrong[0].item()}, but this model has {classes} classes: 0 to {classes - 1}, "
                          "and -100 for positions that do not count. Is num_labels right?")
     return F.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1).long())     # numpy's integers may be short
@@ -82,7 +82,7 @@ def last_token(x: Tensor, input_ids: Tensor | None, pad: int | None) -> Tensor:
 def end_token(x: Tensor, input_ids: Tensor | None, eos: int) -> Tensor:
     """x (B, T, D) -> (B, D), at the last </s> of each text: where an encoder-decoder has read all of it."""
     ends = input_ids == eos if input_ids is not None else x.new_zeros(x.shape[:2], dtype=torch.bool)        # (B, T)
-    if not ends.any(1).all():
+    if not torch.compiler.is_compiling() and not ends.any(1).all():
         raise ValueError(f"every text must hold the token </s> (eos_token_id {eos}), whose state is classified: give "
                          "input_ids, and call the tokenizer with add_special_tokens=True, its default")
     last = ends.shape[1] - 1 - ends.flip(1).int().argmax(1)  # (B,)

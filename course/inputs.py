@@ -71,7 +71,7 @@ def check_ids(name: str, ids: Tensor, size: int, cure: str = "") -> None:
     """Raises TypeError or IndexError for ids that are no row of an embedding of this size."""
     if ids.is_floating_point():
         raise TypeError(f"{name} must hold whole numbers, got {ids.dtype}: {name}.long() makes them")
-    if ids.device.type == "cpu" and ids.numel() and not torch.compiler.is_compiling():
+    if ids.device.type == "cpu" and not torch.compiler.is_compiling() and ids.numel():
         low, high = ids.min().item(), ids.max().item()
         if low < 0 or high >= size:
             raise IndexError(f"{name} holds {low if low < 0 else high}, but this model knows the ids 0 to {size - 1}. "

@@ -34,6 +34,7 @@ class PreTrainedModel(nn.Module):
     base_model_prefix: ClassVar[str] = ""                   # = config_class.prefix
     main_input_name: ClassVar[str] = "input_ids"
     is_gradient_checkpointing = False
+    order: tuple[str, ...] = ()
     may_be_new: ClassVar[tuple[str, ...]] = ("pooler",)     # parts of a body that a checkpoint may lack: new under a head,
                                                             # left out of a body alone
 
@@ -57,6 +58,7 @@ class PreTrainedModel(nn.Module):
                 if next((p.device.type for p in module.parameters(recurse=False)), "meta") != "meta":
                     self.init_weights(module)
         self.tie_weights()
+        self.order = self.argument_order()
         if self.config.gradient_checkpointing:        # as in config.json files of 2020
             self.gradient_checkpointing_enable()
 
@@ -74,7 +76,11 @@ class PreTrainedModel(nn.Module):
             module.bias.zero_()
 
     def __call__(self, *args: Any, return_dict: bool | None = None, **kwargs: Any) -> Any:
-        """return_dict=False gives a plain tuple. A head asks its body for return_dict=True, whatever the config says."""
+        """return_dict=False gives a plain tuple. A head asks its body for return_dict=True, whatever the config says.
+        Arguments without a name have the same order in a body and its heads, see argument_order."""
+        if args and self.order:
+            kwargs |= self.by_name(args, kwargs)
+            args = ()
         if self.training and self.is_gradient_checkpointing and "use_cache" in signature(self.forward).parameters:
             kwargs["use_cache"] = False               # keys and values kept in a cache would not be given up
         if self.base_model is self:
@@ -85,6 +91,24 @@ class PreTrainedModel(nn.Module):
         outputs = super().__call__(*args, **kwargs)
         keep = self.config.use_return_dict if return_dict is None else return_dict
         return outputs if keep or not hasattr(outputs, "to_tuple") else outputs.to_tuple()
+
+    def argument_order(self) -> tuple[str, ...]:
+        """What arguments without a name mean to a head of this package: first what the body takes, before its switches what
+        the head adds, labels. () for all other models, where it is the order in their forward."""
+        body = self.base_model
+        if body is self or not type(self).forward.__module__.startswith("course.models."):
+            return ()
+        names, own = list(signature(body.forward).parameters), signature(self.forward).parameters.values()
+        switches = min(names.index(name) for name in ("use_cache", "use_mems", "output_attentions") if name in names)
+        added = [p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in (*names, "logits_to_keep")]
+        return (*names[:switches], *added, *names[switches:])
+
+    def by_name(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments without a name, with their names. Raises TypeError for one that is given twice, or too many."""
+        if len(args) > len(self.order) or (twice := set(self.order[:len(args)]) & set(kwargs)):
+            problem = f"{min(twice)} twice" if len(args) <= len(self.order) else f"{len(args)} arguments"
+            raise TypeError(f"{type(self).__name__} was given {problem}: without their names it takes {', '.join(self.order)}")
+        return dict(zip(self.order, args, strict=False))
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

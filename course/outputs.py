@@ -84,6 +84,17 @@ class MaskedLMOutput(SequenceClassifierOutput):
 
 
 @dataclass(eq=False)
+class BertForPreTrainingOutput(ModelOutput):
+    """Hidden words, and whether the second text of a pair followed the first."""
+
+    loss: Tensor | None = None                      # ()
+    prediction_logits: Tensor | None = None         # (B, T, V)
+    seq_relationship_logits: Tensor | None = None   # (B, 2): it followed, it is another text
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(eq=False)
 class QuestionAnsweringModelOutput(ModelOutput):
     """Where the answer starts and where it ends."""
 

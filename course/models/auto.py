@@ -83,6 +83,17 @@ class AutoModelForMaskedLM(AutoModel):
     endings = ("ForMaskedLM", "WithLMHeadModel")
 
 
+class AutoModelForPreTraining(AutoModel):
+    """The tasks of an architecture's first training."""
+
+    endings = ("ForPreTraining", "ForConditionalGeneration", "LMHeadModel", "ModelWithLMHead", "WithLMHeadModel", "ForCausalLM",
+               "ForMaskedLM")
+
+
+class AutoModelForNextSentencePrediction(AutoModel):
+    endings = ("ForNextSentencePrediction",)
+
+
 class AutoModelForCausalLM(AutoModel):
     endings = ("ForCausalLM", "LMHeadModel", "ModelWithLMHead", "WithLMHeadModel")
 

@@ -21,6 +21,7 @@ from course.modeling import PreTrainedModel
 from course.nn import Embedding, FeedForward, MultiHeadAttention, PostNormBlock, make_mask
 from course.outputs import (
     BaseModelOutput,
+    BertForPreTrainingOutput,
     MaskedLMOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
@@ -135,6 +136,54 @@ class BertForMaskedLM(PreTrainedModel):
         return MaskedLMOutput(cross_entropy(logits, labels), logits, body.hidden_states, body.attentions)
 
 
+class BertForPreTraining(PreTrainedModel):
+    """Both tasks of the first training (section 3.1): hidden words, and whether the second text followed the first."""
+
+    config_class = BertConfig
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.head = MaskedLMHead(config.hidden_size, config.vocab_size, config.hidden_act, config.layer_norm_eps)
+        self.next_sentence = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.head.decoder
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, next_sentence_label: Tensor | None = None,
+                **inputs: Any) -> BertForPreTrainingOutput:
+        """labels (B, T): the hidden words, -100 where nothing is to be guessed; next_sentence_label (B,): 0 = it followed,
+        1 = it is another text. The loss, of both together, needs both."""
+        body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
+        words, follows = self.head(body.last_hidden_state), self.next_sentence(body.pooler_output)  # (B, T, V), (B, 2)
+        loss = None if labels is None or next_sentence_label is None else \
+            cross_entropy(words, labels) + cross_entropy(follows, next_sentence_label.reshape(-1))
+        return BertForPreTrainingOutput(loss, words, follows, body.hidden_states, body.attentions)
+
+
+class BertForNextSentencePrediction(PreTrainedModel):
+    """Did the second text follow the first?"""
+
+    config_class = BertConfig
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.next_sentence = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
+        """labels (B,): 0 = it followed, 1 = it is another text. Logits (B, 2)."""
+        labels = inputs.pop("next_sentence_label", labels)    # the older name
+        body = self.bert(input_ids, attention_mask, return_dict=True, **inputs)
+        logits = self.next_sentence(body.pooler_output)  # (B, 2)
+        loss = cross_entropy(logits, None if labels is None else labels.reshape(-1))
+        return SequenceClassifierOutput(loss, logits, body.hidden_states, body.attentions)
+
+
 class BertForSequenceClassification(PreTrainedModel):
     """One label for a text or a pair of texts."""
 
@@ -221,7 +270,7 @@ HF_NAMES = {
     "cls.predictions.decoder.weight": "head.decoder.weight",
     "cls.predictions.bias": "head.decoder.bias",
     "cls.predictions.decoder.bias": "head.decoder.bias",                    # the same numbers, stored twice
-    "cls.seq_relationship.*": None,                                         # next sentence prediction: not used here
+    "cls.seq_relationship.*": "next_sentence.*",
     "classifier.*": "classifier.*",
     "qa_outputs.*": "qa_outputs.*",
 }

@@ -86,8 +86,8 @@ class DistilBertModel(PreTrainedModel):
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
-                position_ids: Tensor | None = None, output_attentions: bool | None = None,
-                output_hidden_states: bool | None = None) -> BaseModelOutput:
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+                position_ids: Tensor | None = None) -> BaseModelOutput:
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, position_ids (B, T);
         head_mask (H,) or (layers, H): 0 switches a head off."""
         check_inputs(self.config, input_ids, inputs_embeds, attention_mask)

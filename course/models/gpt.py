@@ -69,9 +69,8 @@ class OpenAIGPTModel(PreTrainedModel):
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
                 token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
                 head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
-                past_key_values: KeyValueCache | None = None, use_cache: bool = False,
-                output_attentions: bool | None = None,
-                output_hidden_states: bool | None = None) -> BaseModelOutputWithPast:
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+                past_key_values: KeyValueCache | None = None, use_cache: bool = False) -> BaseModelOutputWithPast:
         """input_ids (B, T), or inputs_embeds (B, T, D), of the tokens that are not in past_key_values yet; position_ids,
         token_type_ids (B, T); attention_mask (B, S) for all tokens; head_mask (H,) or (layers, H): 0 switches a head off."""
         cache = KeyValueCache.start(past_key_values, use_cache, len(self.layers))

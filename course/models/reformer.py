@@ -307,29 +307,37 @@ class ReversibleLayer(nn.Module):
         return apply_chunking_to_forward(lambda x: self.feed_forward(self.norm(x)), self.chunk_size, 1, first)
 
 
+def read_through(layers: Iterable[ReversibleLayer], mask: Tensor | None, head_masks: Tensor | list[None], hashes: int,
+                 wanted: tuple[bool, bool], x: Tensor, steps: list | None = None) -> tuple:
+    """x (B, T, D) -> both streams (B, T, D), and if wanted the states of the second one before, between and after the
+    layers, and attention weights. steps: gets what it takes to go the way back."""
+    first = second = x
+    states, attentions = [x] * wanted[0], []
+    for layer, head_mask in zip(layers, head_masks, strict=True):
+        seeds = [fresh_seed() if layer.training and steps is not None else None]
+        gain, attention, buckets = layer.attend(second, mask, head_mask, hashes, None)
+        first = first + gain
+        seeds.append(fresh_seed() if layer.training and steps is not None else None)
+        second = second + layer.feed(first)
+        states += [second] * wanted[0]
+        attentions += [attention] * wanted[1]
+        if steps is not None:
+            steps.append((layer, seeds, (mask, head_mask, hashes, buckets)))
+    return first, second, states, attentions
+
+
 class Reversible(torch.autograd.Function):
     """All layers, forwards and backwards (section 3)."""
 
     @staticmethod
     def forward(ctx: Any, layers: Iterable[ReversibleLayer], mask: Tensor | None, head_masks: Tensor | list[None], hashes: int,
-                x: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-        """x (B, T, D); weights: all those of the layers, which get gradients -> both streams (B, T, D), states of the
-        second one before, between and after the layers, attention weights."""
-        first = second = x
-        steps, states, attentions = [], [x], []
-        for layer, head_mask in zip(layers, head_masks, strict=True):
-            seeds = [fresh_seed() if layer.training else None]
-            gain, attention, buckets = layer.attend(second, mask, head_mask, hashes, None)
-            first = first + gain
-            seeds.append(fresh_seed() if layer.training else None)
-            second = second + layer.feed(first)
-            steps.append((layer, seeds, (mask, head_mask, hashes, buckets)))
-            states.append(second)
-            attentions.append(attention)
-        ctx.save_for_backward(first, second)
-        ctx.steps, ctx.layers, kind = steps, layers, x.device.type
+                wanted: tuple[bool, bool], x: Tensor, *weights: Tensor) -> tuple:
+        """See read_through. weights: all those of the layers, which get gradients."""
+        ctx.steps, ctx.layers, kind = [], layers, x.device.type
+        found = read_through(layers, mask, head_masks, hashes, wanted, x, ctx.steps)
+        ctx.save_for_backward(*found[:2])
         ctx.autocast = torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), False)
-        return first, second, states, attentions
+        return found
 
     @staticmethod
     @once_differentiable
@@ -343,7 +351,7 @@ class Reversible(torch.autograd.Function):
                 second, grad_first = second - gain, grad_first + grad
                 gain, grad = replay(lambda x: layer.attend(x, *options)[0], second, grad_first, seeds[0], learned, found)  # noqa: B023
                 first, grad_second = first - gain, grad_second + grad
-        return None, None, None, None, grad_first + grad_second, *(found.get(weight) for weight in ctx.layers.parameters())
+        return *[None] * 5, grad_first + grad_second, *(found.get(weight) for weight in ctx.layers.parameters())
 
 
 def fresh_seed() -> int:
@@ -415,14 +423,15 @@ class ReformerModel(PreTrainedModel):
         check_ids("position_ids", position_ids, self.config.max_tokens)
         x, where = self.dropout(x), self.positions(position_ids.expand(x.shape[:2]))
         x = x + (where if self.config.axial_pos_embds else self.dropout(where))
-        first, second, states, attentions = Reversible.apply(
-            self.layers, mask, per_layer(head_mask, len(self.layers), self.config.num_attention_heads),
-            num_hashes or self.config.num_hashes, x, *self.layers.parameters())
-        x = self.dropout(self.norm(torch.cat([first, second], -1)))[:, :length]             # (B, T, 2 * D)
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        return BaseModelOutput(x, None, tuple(state[:, :length] for state in states) if want_states else None,
-                               tuple(attentions) if want_weights else None)
+        way: Any = (self.layers, mask, per_layer(head_mask, len(self.layers), self.config.num_attention_heads),
+               num_hashes or self.config.num_hashes, (want_states, want_weights), x)
+        # what records the computation, to compile or to trace it, finds a way back of its own
+        plain = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        first, second, states, attentions = read_through(*way) if plain else Reversible.apply(*way, *self.layers.parameters())
+        x = self.dropout(self.norm(torch.cat([first, second], -1)))[:, :length]             # (B, T, 2 * D)
+        return BaseModelOutput(x, None, tuple(state[:, :length] for state in states) or None, tuple(attentions) or None)
 
 
 class ReformerModelWithLMHead(PreTrainedModel, LanguageModel):

@@ -223,3 +223,19 @@ def test_fresh_weights_are_spread_alike():
             mine, other = dict(ours.named_parameters())[name], theirs[hub_name]
             assert mine.std(correction=0).item() == pytest.approx(other.std(correction=0).item(), rel=0.35, abs=1e-8), name
             assert mine.mean().item() == pytest.approx(other.mean().item(), abs=0.01), name
+
+
+@pytest.mark.parametrize("task", ["ForPreTraining", "ForNextSentencePrediction"])
+def test_the_tasks_of_the_first_training(tmp_path, task):
+    import transformers
+
+    theirs = getattr(transformers, f"Bert{task}")(transformers.BertConfig(**CONFIGS["bert"][1])).eval()
+    shake(theirs)
+    theirs.save_pretrained(tmp_path / "a")
+    ours = getattr(course, f"Bert{task}").from_pretrained(tmp_path / "a")
+    inputs = batch(ours.config)
+    labels = {"next_sentence_label": torch.tensor([0, 1, 1])} | labels_for("ForMaskedLM", ours.config, inputs["input_ids"])
+    labels = labels if task == "ForPreTraining" else {"labels": labels["next_sentence_label"]}
+    same(ours(**inputs, **labels), theirs(**inputs, **labels))
+    ours.save_pretrained(tmp_path / "b")
+    same(ours(**inputs), getattr(transformers, f"Bert{task}").from_pretrained(tmp_path / "b").eval()(**inputs))

@@ -173,3 +173,111 @@ def test_a_model_may_have_several_end_tokens():
     assert course.LlamaConfig(eos_token_id=[1, 2]).eos_token_id == [1, 2]
     with pytest.raises(ValueError, match="eos_token_id must be a whole number"):
         course.LlamaConfig(eos_token_id=[1, "2"])
+
+
+# -- what tutorials write ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "settings"), [
+    ("bert", {"is_decoder": False, "use_cache": True, "position_embedding_type": "absolute", "add_cross_attention": False}),
+    ("distilbert", {"gradient_checkpointing": False, "torchscript": False, "pruned_heads": {}, "tie_encoder_decoder": False}),
+    ("gpt2", {"n_ctx": 1024, "summary_type": "cls_index", "summary_use_proj": True, "bos_token_id": 3, "eos_token_id": 3}),
+    ("openai-gpt", {"n_ctx": 512, "summary_first_dropout": 0.1, "predict_special_tokens": True}), ("ctrl", {"n_ctx": 256}),
+    ("bart", {"num_beams": 4, "max_length": 142, "no_repeat_ngram_size": 3, "early_stopping": True, "task_specific_params": None}),
+    ("t5", {"bos_token_id": None, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "num_return_sequences": 1}),
+    ("llama", {"pretraining_tp": 1, "tokenizer_class": "LlamaTokenizer"}), ("qwen2", {"sliding_window": 4096, "max_window_layers": 28}),
+    ("transfo-xl", {"adaptive": True, "attn_type": 0, "sample_softmax": -1, "proj_init_std": 0.01, "init": "normal"}),
+    ("xlnet", {"untie_r": True, "start_n_top": 5, "end_n_top": 5}), ("xlm", {"mask_index": 5, "summary_use_proj": True, "end_n_top": 5}),
+    ("reformer", {"num_hidden_layers": 6, "use_cache": True}),
+    ("reformer", {"attn_layers": ["local", "local"], "lsh_attn_chunk_length": None, "num_hidden_layers": 2})])
+def test_settings_in_the_value_that_changes_nothing(kind, settings, tmp_path):
+    made = AutoConfig.for_model(kind, **settings)
+    assert all(getattr(made, name) == value for name, value in settings.items() if name != "attn_layers")
+    made.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path) == made
+
+
+@pytest.mark.parametrize(("kind", "settings"), [
+    ("bert", {"is_decoder": True}), ("gpt2", {"add_cross_attention": True}), ("distilbert", {"pruned_heads": {0: [1]}}),
+    ("transfo-xl", {"attn_type": 2}), ("xlm", {"summary_use_proj": False}), ("bart", {"tie_encoder_decoder": True})])
+def test_settings_that_would_change_the_numbers(kind, settings):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))}=.* is a variant that is not written here"):
+        AutoConfig.for_model(kind, **settings)
+
+
+def test_a_reformer_cannot_have_two_numbers_of_layers():
+    with pytest.raises(ValueError, match="num_hidden_layers=3 and the 2 layers in attn_layers"):
+        AutoConfig.for_model("reformer", num_hidden_layers=3, attn_layers=["local", "lsh"])
+    with pytest.raises(ValueError, match="a chunk needs at least 1 position, got lsh_attn_chunk_length=None"):
+        AutoConfig.for_model("reformer", lsh_attn_chunk_length=None)
+
+
+def test_every_config_answers_the_common_questions():
+    for kind in course.config.MODELS:
+        made = AutoConfig.for_model(kind)
+        assert made.is_encoder_decoder == (kind in ("bart", "t5")) and made.use_return_dict
+        assert made.pad_token_id is None or made.pad_token_id >= 0
+        assert made.eos_token_id is made.eos_token_id and made.decoder_start_token_id is made.decoder_start_token_id
+    assert not BertConfig(torchscript=True).use_return_dict
+
+
+def test_numbers_of_numpy_and_torch(tmp_path):
+    import torch
+
+    made = BertConfig(vocab_size=np.int64(50), hidden_size=torch.tensor(24), num_attention_heads=np.int32(4), num_labels=np.int64(3),
+                      hidden_dropout_prob=np.float32(0.5), output_attentions=np.bool_(True),
+                      id2label=dict(enumerate(np.array(["a", "b", "c"]))))
+    made.pad_token_id = torch.tensor(1)
+    made.num_labels = torch.tensor(3)
+    again = BertConfig(id2label={np.int64(i): name for i, name in enumerate(np.array(["a", "b"]))}, label2id=None)
+    for each in (made, again):
+        each.save_pretrained(tmp_path)
+        assert AutoConfig.from_pretrained(tmp_path) == each
+    assert type(made.vocab_size) is int and made.id2label == {0: "a", 1: "b", 2: "c"} and made.hidden_dropout_prob == 0.5
+    assert AutoConfig.for_model("transfo-xl", cutoffs=np.array([2, 4]), vocab_size=9).cutoffs == [2, 4]
+
+
+def test_json_files_of_any_name(tmp_path):
+    made = config(output_attentions=True)
+    made.to_json_file(tmp_path / "mine.json")
+    assert BertConfig.from_json_file(tmp_path / "mine.json") == made
+    for load in (BertConfig.from_pretrained, AutoConfig.from_pretrained):
+        assert load(tmp_path / "mine.json") == load(str(tmp_path / "mine.json")) == made
+    assert made.to_diff_dict() == {"model_type": "bert", "vocab_size": len(tiny.VOCAB), "hidden_size": 24, "num_hidden_layers": 2,
+                                   "num_attention_heads": 4, "intermediate_size": 40, "max_position_embeddings": 64,
+                                   "output_attentions": True}
+    made.update({"hidden_dropout_prob": 0.3, "num_labels": 4})
+    assert made.hidden_dropout_prob == 0.3 and made.num_labels == 4
+    with pytest.raises(TypeError, match="Did you mean num_labels"):
+        made.update({"num_label": 3})
+    with pytest.raises(ValueError, match="cannot be divided among 7"):
+        made.update({"num_attention_heads": 7})
+    assert course.PretrainedConfig is course.ModelConfig
+
+
+# -- rotary positions ------------------------------------------------------------------------------------------------------
+
+
+RULE = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+
+
+@pytest.mark.parametrize(("found", "theta", "scaling"), [
+    ({"rope_theta": 500000.0, "rope_type": "default"}, 500000.0, None), ({"rope_theta": 5e5}, 5e5, None), ({"rope_theta": 5e5} | RULE, 5e5, RULE),
+    ({"rope_type": "linear", "factor": 2.0}, 10000.0, {"rope_type": "linear", "factor": 2.0}), (None, 10000.0, None)])
+def test_rotary_settings_as_transformers_5_writes_them(found, theta, scaling, tmp_path):
+    write(tmp_path, model_type="llama", rope_parameters=found)
+    for made in (AutoConfig.from_pretrained(tmp_path), AutoConfig.for_model("qwen2", rope_parameters=found)):
+        assert (made.rope_theta, made.rope_scaling) == (theta, scaling)
+    made.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path) == made
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"rope_scaling": {"type": "linear"}}, "'linear' needs a number above 0 for each of factor; its factor is None"),
+    ({"rope_scaling": {"type": "linear", "factor": "2"}}, "its factor is '2'"), ({"rope_scaling": {"type": "linear", "factor": 0}}, "factor is 0"),
+    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "its original_max_position_embeddings is None"),
+    ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "'yarn' is unknown here"), ({"rope_parameters": {"rope_type": "linear"}}, "factor is None"),
+    ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "every kind of layer has its own")])
+def test_rotary_settings_that_cannot_be_read(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AutoConfig.for_model("llama", **settings)

@@ -197,6 +197,61 @@ def test_compiled_as_a_whole(kind):
     torch._dynamo.reset()
 
 
+def labels_of(task, ids):
+    return {"ForQuestionAnswering": {"start_positions": torch.tensor([0, 1]), "end_positions": torch.tensor([2, 3])},
+            "ForSequenceClassification": {"labels": torch.tensor([0, 1])},
+            "ForTokenClassification": {"labels": ids % 2}}.get(task, {"labels": ids})
+
+
+@pytest.mark.parametrize(("kind", "task"), [
+    ("bert", "ForSequenceClassification"), ("gpt2", "WithLMHead"), ("bart", "ForSequenceClassification"),
+    ("transfo-xl", "WithLMHead"), ("reformer", "WithLMHead")])
+def test_compiled_as_a_whole_with_labels(kind, task):
+    model = make(kind, task, **{"hash_seed": None} if kind == "reformer" else {})       # torch cannot compile a seed
+    batch = inputs(kind, task)
+    batch |= labels_of(task, batch["input_ids"])
+    torch.manual_seed(0)
+    found = torch.compile(model, backend="eager", fullgraph=True)(**batch)
+    torch.manual_seed(0)
+    torch.testing.assert_close(found.loss, model(**batch).loss)
+    torch._dynamo.reset()
+
+
+@each
+@pytest.mark.parametrize("task", ["", "WithLMHead", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
+                                  "ForQuestionAnswering"])
+def test_arguments_without_a_name_have_the_order_of_the_body(kind, task):
+    try:
+        model = make(kind, task, **{"is_decoder": False} if (kind, task) == ("reformer", "ForMaskedLM") else {})
+    except ValueError:
+        return                                        # not every architecture has every head
+    order = list(inspect.signature(model.base_model.forward).parameters)
+    ids = inputs(kind)["input_ids"]
+    given = {"input_ids": ids, "attention_mask": (ids != 0).long(), "token_type_ids": torch.full_like(ids, int(kind != "roberta")),
+             "position_ids": torch.arange(LENGTH).flip(0)[None].expand_as(ids), "langs": torch.zeros_like(ids),
+             "decoder_input_ids": ids.flip(1), "decoder_attention_mask": (ids != 0).long(), "head_mask": torch.tensor([1.0, 0.0, 1.0, 1.0])}
+    values = [given.get(name) for name in order[:min(order.index(n) for n in ("use_cache", "use_mems", "output_attentions") if n in order)]]
+    if kind == "t5" and task == "ForTokenClassification":
+        values = values[:2]                           # only the encoder, which has nothing to write
+    names = dict(zip(order, values, strict=False))
+    torch.testing.assert_close(model(*values)[0], model(**names)[0])
+    if task:
+        labels = labels_of(task, ids)
+        if task == "ForSequenceClassification" and kind in ("bart", "t5"):
+            names["use_cache"] = False
+        torch.testing.assert_close(model(*values, **labels)[0], model(**names, **labels)[0])
+        with pytest.raises(TypeError, match=f"{type(model).__name__} was given input_ids twice"):
+            model(*values, input_ids=ids)
+
+
+def test_labels_come_last():
+    model = make("bert", "ForTokenClassification")
+    ids = inputs("bert")["input_ids"]
+    assert torch.equal(model(ids, None, None, None, None, None, ids % 2).loss, model(ids, labels=ids % 2).loss)
+    with pytest.raises(TypeError, match="was given 20 arguments: without their names it takes input_ids, attention_mask, token_type_ids"):
+        model(*[None] * 20)
+
+
 @pytest.mark.parametrize("kind", ["bert", "llama", "t5"])
 @torch.no_grad()
 def test_exported_for_batches_of_any_size(kind):

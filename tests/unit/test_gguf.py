@@ -165,6 +165,10 @@ def test_damaged_files(tmp_path):
         (tmp_path / "cut.gguf").write_bytes(broken)
         with suppress(OSError, ValueError):
             course.AutoConfig.from_pretrained(tmp_path, gguf_file="cut.gguf")
+    for alignment in (0, "32"):
+        write(tmp_path / "odd.gguf", model(), **{"general.alignment": alignment})
+        with pytest.raises(OSError, match=f"odd.gguf is damaged.*general.alignment is {alignment!r}"):
+            course.AutoConfig.from_pretrained(tmp_path, gguf_file="odd.gguf")
     for content in (b"", b"PK\x03\x04 something else"):
         (tmp_path / "no.gguf").write_bytes(content)
         with pytest.raises(ValueError, match="no GGUF file"):

@@ -5,6 +5,7 @@ import tiny
 import torch
 import torch.nn.functional as F
 
+import course
 from course.heads import classification_loss, cross_entropy, span_loss
 
 
@@ -105,3 +106,71 @@ def test_every_task_learns(kind, task, batch):
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+# -- names that tutorials use --------------------------------------------------------------------------------------------------
+
+
+def test_parts_and_sizes_by_their_public_names():
+    model = tiny.model("ForMaskedLM")
+    assert model.base_model_prefix == "bert" == course.BertModel.base_model_prefix and model.main_input_name == "input_ids"
+    tables = sum(part.weight.numel() for part in (model.bert.tokens, model.bert.positions, model.bert.types))
+    assert model.num_parameters(exclude_embeddings=True) == model.num_parameters() - tables
+    assert model.get_memory_footprint() == 4 * model.num_parameters() == 2 * model.double().get_memory_footprint() // 4
+    new = torch.nn.Embedding(120, 24)
+    model.float().set_input_embeddings(new)
+    assert model.get_input_embeddings() is new and model.get_output_embeddings().weight is new.weight
+    assert model(torch.tensor([[119]])).logits.shape == (1, 1, 120)
+    with pytest.raises(ValueError, match="the model is 24 wide, the new vectors 9"):
+        model.set_input_embeddings(torch.nn.Embedding(120, 9))
+    assert model.get_decoder() is model.bert
+    with pytest.raises(AttributeError, match="BertModel is no encoder-decoder"):
+        model.get_encoder()
+
+
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_the_encoder_of_an_encoder_decoder(kind):
+    sizes = {"bart": {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+                      "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 20},
+             "t5": {"num_layers": 2, "num_heads": 2, "d_kv": 8, "d_ff": 16}}[kind]
+    model = course.AutoModelForSeq2SeqLM.from_config(course.AutoConfig.for_model(kind, vocab_size=50, d_model=16, **sizes)).eval()
+    ids, mask = torch.tensor([[5, 6, 7, 2], [8, 9, 2, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    encoder = model.get_encoder()
+    encoded = encoder(input_ids=ids, attention_mask=mask)
+    wanted = model(ids, mask, decoder_input_ids=ids)
+    torch.testing.assert_close(encoded.last_hidden_state, wanted.encoder_last_hidden_state)
+    torch.testing.assert_close(model(attention_mask=mask, encoder_outputs=encoded, decoder_input_ids=ids).logits, wanted.logits)
+    for weight in encoder.parameters():
+        weight.requires_grad_(False)
+    assert not model.get_input_embeddings().weight.requires_grad
+    assert all(w.requires_grad for w in model.get_decoder().layers.parameters())
+
+
+def test_outputs_have_get(batch):
+    out = tiny.model()(**batch)
+    assert out.get("logits") is out.logits and out.get("attentions") is None and out.get("nothing", 5) == 5
+
+
+def test_a_batch_without_stars_says_so(batch):
+    for model in (tiny.model(), tiny.model("")):
+        with pytest.raises(TypeError, match=r"put two stars before it, model\(\*\*batch\)"):
+            model(batch)
+        with pytest.raises(TypeError, match=r"put two stars before it, model\(\*\*batch\)"):
+            model(dict(batch))
+
+
+def test_both_tasks_of_the_first_training(tmp_path, batch):
+    model = course.BertForPreTraining(tiny.config()).eval()
+    follows = torch.tensor([0, 1, 1])
+    out = model(**batch, labels=batch["input_ids"], next_sentence_label=follows)
+    assert out.prediction_logits.shape == (*batch["input_ids"].shape, len(tiny.VOCAB)) and out.seq_relationship_logits.shape == (3, 2)
+    assert model(**batch, labels=batch["input_ids"]).loss is None
+    model.save_pretrained(tmp_path)
+    pairs = course.BertForNextSentencePrediction.from_pretrained(tmp_path)
+    words = course.AutoModelForMaskedLM.from_pretrained(tmp_path)
+    found = pairs(**batch, labels=follows)
+    torch.testing.assert_close(found.logits, out.seq_relationship_logits)
+    torch.testing.assert_close(found.loss + words(**batch, labels=batch["input_ids"]).loss, out.loss)
+    torch.testing.assert_close(pairs(**batch, next_sentence_label=follows[:, None]).loss, found.loss)
+    assert type(course.AutoModelForPreTraining.from_pretrained(tmp_path)) is course.BertForPreTraining
+    assert type(course.AutoModelForNextSentencePrediction.from_pretrained(tmp_path)) is course.BertForNextSentencePrediction

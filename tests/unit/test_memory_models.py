@@ -250,3 +250,16 @@ def test_settings_that_cannot_be():
     for settings, message in (({"attn_type": "both"}, "attn_type must be one of bi, uni"), ({"summary_type": "attn"}, "summary_type")):
         with pytest.raises(ValueError, match=message):
             course.XLNetConfig(**SMALL["xlnet"] | settings)
+
+
+@pytest.mark.parametrize("kind", ["xlnet", "transfo-xl"])
+def test_float64(kind):
+    settings = {"vocab_size": 99, "d_model": 32, "n_layer": 1, "n_head": 4, "d_inner": 37}
+    settings |= {"d_embed": 32, "d_head": 8, "cutoffs": [20], "div_val": 1, "mem_len": 4} if kind == "transfo-xl" else {}
+    model = course.AutoModel.from_config(course.AutoConfig.for_model(kind, **settings)).eval()
+    ids = torch.tensor([[5, 6, 7]])
+    masks = {"attention_mask": torch.tensor([[1, 1, 0]])} if kind == "xlnet" else {}
+    exact = model.float()(ids, **masks).last_hidden_state
+    found = model.double()(ids, **masks).last_hidden_state
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), exact)

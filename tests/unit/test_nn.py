@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from course import apply_chunking_to_forward
-from course.nn import ACTIVATIONS, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, hide, make_mask
+from course.nn import ACTIVATIONS, Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, hide, make_mask
 
 B, T, D, H = 3, 7, 24, 4
 
@@ -196,3 +196,10 @@ def test_masks_of_ones_stay_in_a_recorded_computation(batch):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_hiding_in_every_precision(dtype):
     assert hide(torch.tensor([[True, False]]), dtype).tolist() == [[torch.finfo(dtype).min, 0.0]]
+
+
+def test_an_embedding_on_its_own_is_random():
+    torch.manual_seed(0)
+    weight = Embedding(1000, 100).weight
+    assert weight.std().item() == pytest.approx(1, rel=0.05) and torch.isfinite(weight).all()
+    assert Embedding(10, 4, padding_idx=3).weight[3].eq(0).all()
