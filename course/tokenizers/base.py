@@ -12,39 +12,29 @@ import contextlib
 import difflib
 import inspect
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken
 
-from course import hub
-from course.tokenizers import chat, framing, rust, tokenizer_json
+from course.tokenizers import chat, framing
 from course.tokenizers.encoding import BatchEncoding, Pieces, Row, Span, plain, to_tensor, whole
+from course.tokenizers.files import TokenizerFiles
 from course.tokenizers.framing import NO_LIMIT
-from course.tokenizers.special import ROLES, Vocabulary, as_token
+from course.tokenizers.special import ROLES
 
 log = logging.getLogger(__name__)
-FROM_FILES = ("vocab", "merges", "pieces", "charsmap", "normalizer", "pre_tokenizer", "decoder", "single", "pair",
-              "trims_offsets", "ignore_merges", "tokenizer_json", "tokenizer_object", "self", "use_fast", "tokenizer_class",
-              "processor_class", "auto_map", "backend", "is_local")
-ADDED = ("added_tokens_decoder", "single", "pair", "trims_offsets")           # parts of a tokenizer.json beside its vocabulary
 
 
-class PreTrainedTokenizer(Vocabulary):
+class PreTrainedTokenizer(TokenizerFiles):
     """Base class of all tokenizers. A subclass says how a text is cut and how special tokens frame it."""
 
-    vocab_files_names: ClassVar[dict[str, str]] = {}
     model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask")
-    special: ClassVar[dict[str, Any]] = {}          # the special tokens that a class has unless told otherwise
     single = "A:0"                                  # template: special tokens, mostly by role, and the texts, with types
     pair = "A:0 B:1"
     pad_token_type_id = 0
-    saved_as = ""                                   # the tokenizer_class of files, where it is not the name of this class
     trims_offsets = False                           # whether the span of a piece leaves the blank before it out
-    json_first = False                              # whether tokenizer.json counts more than the other files
-    is_fast = False
 
     def __init__(self, vocab: dict[str, int], *, model_max_length: int | None = None, padding_side: str = "right",
                  truncation_side: str = "right", clean_up_tokenization_spaces: bool = True,
@@ -60,7 +50,7 @@ class PreTrainedTokenizer(Vocabulary):
         model_max_length = plain(model_max_length)
         if model_max_length is not None and (not isinstance(model_max_length, (int, float)) or not model_max_length >= 1):
             raise ValueError(f"model_max_length must be a whole number of at least 1, got {model_max_length!r}")
-        self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
+        self.model_max_length = NO_LIMIT if model_max_length is None else int(min(model_max_length, NO_LIMIT))
         for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
             if side not in ("left", "right"):
                 raise ValueError(f"{name} must be 'left' or 'right', got {side!r}")
@@ -112,11 +102,6 @@ class PreTrainedTokenizer(Vocabulary):
     def join(self, tokens: list[str]) -> str:
         """Pieces -> text."""
         return " ".join(tokens)
-
-    def rust(self, alone: bool = False) -> Tokenizer | None:
-        """The engine of the Rust library that cuts alike, without added tokens; None where that library cannot.
-        alone: for tokenizer.json, which is used without the Python class."""
-        return None
 
     # -- text -> pieces: the Python engine -------------------------------------------------------------------------------
 
@@ -478,134 +463,9 @@ class PreTrainedTokenizer(Vocabulary):
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         return self.join(tokens)
 
-    # -- files ---------------------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, **kwargs: Any) -> Self:
-        """The tokenizer of a checkpoint: Hub name, pocket name or local folder; keywords override its settings."""
-        options, overrides = hub.split_options(kwargs)
-        settings = read_settings(name, **options)
-        path = hub.find_file(name, "tokenizer.json", required=False, **options) if cls.has_engine() else None
-        described: dict[str, Any] = {}
-        if path:
-            described = cls.described_by(tokenizer_json.read(path), settings | overrides, path)
-        files = None if "tokenizer_json" in described or path and cls.json_first else cls.read_files(name, not path, **options)
-        if files is not None:                         # tokenizer.json just says what is added to them
-            described = {key: described[key] for key in ADDED if key in described} | files
-        settings["added_tokens_decoder"] = described.pop("added_tokens_decoder", {}) | settings["added_tokens_decoder"]
-        return cls(**(described | settings | {"name_or_path": str(name)} | overrides))
-
-    @classmethod
-    def has_engine(cls) -> bool:
-        """Whether the Rust library knows tokenizers of this kind, so that a tokenizer.json can describe them."""
-        return cls.rust is not PreTrainedTokenizer.rust
-
-    @classmethod
-    def described_by(cls, content: dict[str, Any], settings: dict[str, Any], path: os.PathLike | str = "it") -> dict[str, Any]:
-        """Keywords for the class from the contents of a tokenizer.json: the vocabulary, added tokens, frames, and the file
-        itself where it has parts that this class does not expect. ValueError where the Python engine does not know them."""
-        expected, kind = cls.expected(content, settings), content["model"]["type"]
-        if expected["model"]["type"] not in (kind, None):
-            raise ValueError(f"{path} holds a {kind} tokenizer, {cls.__name__} reads {expected['model']['type']}: use "
-                             "AutoTokenizer")
-        part = tokenizer_json.unexpected(content, expected)
-        if part and not cls.is_fast:
-            raise ValueError(f"the Python engine of {cls.__name__} cannot cut texts as {path} says ({part}). use_fast=True, "
-                             "the default, can")
-        found = cls.read_model(content) | {"added_tokens_decoder": tokenizer_json.added_tokens(content)}
-        found |= {"tokenizer_json": content} if part else {}
-        frame = tokenizer_json.read_frame(content.get("post_processor"))
-        if part or "trims_offsets" in frame:
-            found["trims_offsets"] = frame.get("trims_offsets", False)
-        tokens = {role: str(getattr(token, "content", token)) for role, token in (cls.special | settings).items()}
-        for name, bare in (("single", "A:0"), ("pair", "A:0 B:1")):
-            items = [item.rsplit(":", 1) for item in getattr(cls, name).split()]
-            usual = " ".join(f"{tokens.get(f'{role}_token', role)}:{kind}" for role, kind in items)
-            wanted = frame.get(name, usual if all(role in "AB" for role, _ in items) else bare)
-            if wanted != usual:
-                found[name] = wanted
-        return found
-
-    @classmethod
-    def expected(cls, content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-        """The parts of a tokenizer.json that the class itself stands for, as patterns; see tokenizer_json.fits."""
-        raise NotImplementedError
-
-    @classmethod
-    def read_model(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """The vocabulary in the contents of a tokenizer.json, and settings that stand there, as keywords for the class."""
-        raise NotImplementedError
-
-    @classmethod
-    def read_files(cls, name: str | os.PathLike, required: bool = True, **options: Any) -> dict[str, Any] | None:
-        """The vocabulary in files of its own, as keywords for the class; None where there are none and a tokenizer.json is."""
-        found = {key: hub.find_file(name, file, required=required, **options) for key, file in cls.vocab_files_names.items()}
-        return found if all(found.values()) else None
-
-    def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
-        raise NotImplementedError
-
-    def save_pretrained(self, folder: str | os.PathLike) -> tuple[str, ...]:
-        """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and, where there is a Rust engine,
-        tokenizer.json."""
-        folder = hub.make_folder(folder)
-        files = list(self.save_vocabulary(folder))
-        decoder = {str(i): {"content": t, "lstrip": a.lstrip, "normalized": a.normalized, "rstrip": a.rstrip,
-                            "single_word": a.single_word, "special": a.special}
-                   for t, a in self.added.items() for i in (self.added_ids[t],)}
-        changed = {key: vars(self)[key] for key in self.init_kwargs if key in vars(self)}
-        if self.model_input_names != list(type(self).model_input_names):
-            changed["model_input_names"] = self.model_input_names
-        settings = self.init_kwargs | changed | self.special_tokens_map | {
-            "added_tokens_decoder": decoder, "model_max_length": self.model_max_length,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces, "padding_side": self.padding_side,
-            "truncation_side": self.truncation_side, "split_special_tokens": self.split_special_tokens,
-            "tokenizer_class": self.saved_as or type(self).__name__.removesuffix("Fast")}
-        if self.chat_template is not None:
-            settings["chat_template"] = self.chat_template if isinstance(self.chat_template, str) else [
-                {"name": name, "template": template} for name, template in self.chat_template.items()]
-        settings = {key: plain(value) for key, value in settings.items()}
-        (folder / "chat_template.jinja").unlink(missing_ok=True)      # of an older checkpoint; it would count more
-        for file, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", self.special_tokens_map)):
-            hub.write_json(folder / file, content)
-            files.append(str(folder / file))
-        if self.has_engine():
-            hub.write_text(folder / "tokenizer.json", rust.build(self, False, with_template=True).to_str(pretty=True))
-            files.append(str(folder / "tokenizer.json"))
-        return tuple(files)
-
     def __repr__(self) -> str:
         return (f"{type(self).__name__}(vocab_size={self.vocab_size}, model_max_length={self.model_max_length}, "
                 f"special_tokens={self.special_tokens_map})")
-
-
-def read_settings(name: str | os.PathLike, **options: Any) -> dict[str, Any]:
-    """tokenizer_config.json, special_tokens_map.json and added_tokens.json as keywords for a tokenizer class."""
-    settings: dict[str, Any] = {}
-    for file in ("special_tokens_map.json", "tokenizer_config.json"):
-        if path := hub.find_file(name, file, required=False, **options):
-            settings |= hub.read_json(path)
-    if path := hub.find_file(name, "chat_template.jinja", required=False, **options):
-        settings["chat_template"] = path.read_text(encoding="utf-8")
-    # what is cut and where from is said by the checkpoint's own files: no setting may name another one
-    settings = {key: value for key, value in settings.items() if key not in FROM_FILES and not key.endswith("_file")}
-    if "max_len" in settings:                         # files of 2019
-        settings.setdefault("model_max_length", settings.pop("max_len"))
-    found, added = settings.get("added_tokens_decoder") or {}, {}
-    if path := hub.find_file(name, "added_tokens.json", required=False, **options):
-        added = hub.read_json(path)
-    try:
-        plain = {int(number): AddedToken(token, normalized=False) for token, number in added.items()}
-        settings["added_tokens_decoder"] = plain | {int(number): as_token(token) for number, token in found.items()}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"the added tokens of {name} (added_tokens_decoder in tokenizer_config.json, added_tokens.json) are "
-                         "damaged: each needs its text and a number") from None
-    for key, value in settings.items():
-        if isinstance(value, dict) and "content" in value:
-            settings[key] = as_token(value)
-    if settings.get("additional_special_tokens"):
-        settings["additional_special_tokens"] = [as_token(t) for t in settings["additional_special_tokens"]]
-    return settings
 
 
 def clean_unicode(text: str) -> str:

@@ -7,11 +7,11 @@ tokenizer says with its method `rust` how its engine is built.
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer, pre_tokenizers, processors, trainers
 
 from course.tokenizers import tokenizer_json as tokenizer_json_
 from course.tokenizers.encoding import Pieces, Span
@@ -72,6 +72,32 @@ class RustEngine:
         if self.trims_offsets:  # type: ignore[attr-defined]
             engine.post_processor = processors.ByteLevel(trim_offsets=True)
         return engine
+
+    def train_new_from_iterator(self, text_iterator: Iterable[Any], vocab_size: int, length: int | None = None,
+                                new_special_tokens: Sequence[str] | None = None,
+                                special_tokens_map: dict[str, str] | None = None, **options: Any) -> Any:
+        """A tokenizer of the same kind whose vocabulary is learnt from texts, or lists of texts. special_tokens_map: new
+        spellings of special tokens. How one learns a vocabulary is shown in training.py."""
+        content, names = json.loads(self.backend_tokenizer.to_str()), special_tokens_map or {}
+        special = [tokenizer_json_.as_token(token | {"content": names.get(token["content"], token["content"])})
+                   for token in content["added_tokens"] if token["special"]]
+        for old, new in names.items():
+            content["post_processor"] = json.loads(json.dumps(content["post_processor"]).replace(json.dumps(old), json.dumps(new)))
+        model, kind = content["model"], content["model"]["type"]
+        marks = {name: model[name] for name in ("continuing_subword_prefix", "end_of_word_suffix") if model.get(name)}
+        if kind == "Unigram":
+            marks["unk_token"] = model["vocab"][model["unk_id"]][0]
+        elif kind == "BPE" and "ByteLevel" in json.dumps(content["pre_tokenizer"]):
+            marks["initial_alphabet"] = pre_tokenizers.ByteLevel.alphabet()
+        empty = {"vocab": [[marks["unk_token"], 0.0]], "unk_id": 0} if kind == "Unigram" else {"vocab": {}, "merges": []}
+        engine = tokenizer_json_.skeleton(**(content | {"added_tokens": [], "model": model | empty}))
+        marks |= {"vocab_size": vocab_size, "special_tokens": [*special, *(new_special_tokens or [])], "show_progress": False}
+        trainer = getattr(trainers, f"{kind.replace('BPE', 'Bpe')}Trainer")(**(marks | options))
+        engine.train_from_iterator(text_iterator, trainer, length)
+        roles = {role: names.get(token, token) for role, token in self._special.items() if token}  # type: ignore[attr-defined]
+        more = [names.get(t, t) for t in self.additional_special_tokens]  # type: ignore[attr-defined]
+        return type(self)(tokenizer_object=engine, **(self.settings() | roles | {  # type: ignore[attr-defined]
+            "additional_special_tokens": [*more, *(new_special_tokens or [])]}))
 
     def join(self, tokens: list[str]) -> str:
         if self.whole_file is None:

@@ -176,9 +176,10 @@ class ReformerTokenizer(SentenceBPETokenizer):
                 for part in (run if known else ["".join(run)])]
 
     def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
-        if self.file is None:
-            return ()
         path = Path(folder) / f"{filename_prefix + '-' if filename_prefix else ''}spiece.model"
+        if self.file is None:
+            path.unlink(missing_ok=True)                      # of an older vocabulary; it would count more than tokenizer.json
+            return ()
         path.write_bytes(self.file)
         return (str(path),)
 

@@ -428,3 +428,30 @@ def test_a_fast_class_that_is_not_written_here_is_what_its_file_says(tmp_path):
     with pytest.raises(ValueError, match=r"needs a CamembertTokenizer.*PreTrainedTokenizerFast.from_pretrained"):
         AutoTokenizer.from_pretrained(tmp_path)
     check(course.PreTrainedTokenizerFast.from_pretrained(tmp_path), made)
+
+
+# -- learning anew -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Bert", "GPT2", "Roberta", "T5", "XLNet", "OpenAIGPT", "general"])
+def test_a_vocabulary_learnt_anew(kind, tmp_path):
+    unigram = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("<pad>", 0.0, 3), ("<cls>", 0.0, 3), ("<sep>", 0.0, 3), ("▁", -2.0, 1)]
+    vocab = {token: n for n, token in enumerate(["<s>", "</s>", "<unk>", "<pad>", "<mask>", "<|endoftext|>"])}
+    bytes_ = {letter: len(vocab) + n for n, letter in enumerate(course.tokenizers.byte_bpe.BYTES.values())}
+    source = {"Bert": {"vocab": dict(VOCAB)}, "OpenAIGPT": {"vocab": vocab | {"a</w>": 6}, "merges": []}, "T5": {"pieces": unigram, "extra_ids": 2},
+              "XLNet": {"pieces": unigram}, "general": {"tokenizer_object": described(*KINDS["white space"])} | ROLES}.get(
+                  kind, {"vocab": vocab | bytes_, "merges": []})
+    name = "PreTrainedTokenizerFast" if kind == "general" else f"{kind}TokenizerFast"
+    tokenizer = getattr(course, name)(**source, model_max_length=77, padding_side="left")
+    texts = ["the council voted on housing"] * 20 + ["another council voted again"] * 10
+    for given in (texts, [texts[:5], texts[5:]], iter(texts)):
+        made = tokenizer.train_new_from_iterator(given, 300, new_special_tokens=["<new>"])
+        assert type(made) is type(tokenizer) and (made.model_max_length, made.padding_side) == (77, "left")
+        assert len(made.tokenize("the council")) < (3 if kind not in ("T5", "XLNet") else 10) and made.tokenize("the <new>")[-1] == "<new>"
+        assert made.decode(made("the council voted")["input_ids"], skip_special_tokens=True).strip() == "the council voted"
+        assert made("the", "again").sequence_ids().count(None) == tokenizer("the", "again").sequence_ids().count(None)
+    made.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path)("another council <new>")["input_ids"] == made("another council <new>")["input_ids"]
+    if kind == "Bert":
+        renamed = tokenizer.train_new_from_iterator(texts, 300, special_tokens_map={"[CLS]": "<cls>"})
+        assert renamed.cls_token == "<cls>" and renamed("council").tokens() == ["<cls>", "council", "[SEP]"]
