@@ -82,7 +82,8 @@ class RustEngine:
         special = [tokenizer_json_.as_token(token | {"content": names.get(token["content"], token["content"])})
                    for token in content["added_tokens"] if token["special"]]
         for old, new in names.items():
-            content["post_processor"] = json.loads(json.dumps(content["post_processor"]).replace(json.dumps(old), json.dumps(new)))
+            frame = json.dumps(content["post_processor"]).replace(json.dumps(old), json.dumps(new))
+            content["post_processor"] = json.loads(frame)
         model, kind = content["model"], content["model"]["type"]
         marks = {name: model[name] for name in ("continuing_subword_prefix", "end_of_word_suffix") if model.get(name)}
         if kind == "Unigram":

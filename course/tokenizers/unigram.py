@@ -411,9 +411,9 @@ def read_sentencepiece(path: Path, model_type: int = 1) -> tuple[list[Piece], by
 def write_sentencepiece(pieces: list[Piece], charsmap: bytes) -> bytes:
     model = message()()
     names = [piece for piece, *_ in pieces]
-    for piece, score, kind in pieces:
-        if not re.fullmatch(EXTRA, piece):                # T5's own; they are not part of the file
-            model.pieces.add(piece=piece, score=score, kind=kind)
+    own = max(number for number, name in enumerate(names) if not re.fullmatch(EXTRA, name)) + 1
+    for piece, score, kind in pieces[:own]:               # T5's at the end are not part of the file
+        model.pieces.add(piece=piece, score=score, kind=kind)
     model.training.byte_fallback = any(kind == BYTE for *_, kind in pieces)
     for role, name in (("unk_id", "<unk>"), ("bos_id", "<s>"), ("eos_id", "</s>"), ("pad_id", "<pad>")):
         setattr(model.training, role, names.index(name) if name in names else -1)
