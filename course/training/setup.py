@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from course import lora
-from course.checkpoint import resolve_dtype
 from course.modeling import PreTrainedModel
 from course.training import checkpoints
 from course.training.arguments import TrainingArguments
@@ -48,8 +47,10 @@ def make_accelerator(args: TrainingArguments, model: nn.Module) -> Any:
     bf16 = args.bf16
     if bf16 is None and not args.fp16:
         large = sum(p.numel() for p in model.parameters()) >= SMALL
-        device = "cpu" if cpu else "cuda" if torch.cuda.is_available() else "mps"
-        bf16 = large and resolve_dtype("auto", device) == torch.bfloat16
+        if cpu:                                       # without tiles (AMX) autocast costs more than the short numbers save
+            bf16 = large and torch.cpu._is_amx_tile_supported()
+        else:
+            bf16 = large and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     AcceleratorState._reset_state(True)               # it remembers the format of the last Trainer in this program
     return Accelerator(cpu=cpu, mixed_precision="fp16" if args.fp16 else "bf16" if bf16 else "no",
                        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=args.ddp_find_unused_parameters)])
