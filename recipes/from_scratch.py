@@ -4,15 +4,16 @@ Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) replaces th
 whose directions all have the same length: rare directions learn as fast as frequent ones. Here it needs about two thirds
 of Adam's steps. Embeddings, norms and biases are trained by Adam, as its authors advise.
 """
+import argparse
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from course.nn import MultiHeadAttention
-from recipes.common import batches
+from recipes.common import batches, write_json
 
 
 class Muon(torch.optim.Optimizer):
@@ -78,8 +79,11 @@ def endless(lengths: np.ndarray, tokens: int, steps: int, seed: int) -> list[np.
     return [next(source) for _ in range(steps)]
 
 
-def save(model: nn.Module, tokenizer, folder: Path) -> None:
-    """An ordinary checkpoint with weights in half precision: half the size, the same scores."""
-    model.half().save_pretrained(str(folder))
-    tokenizer.save_pretrained(str(folder))
-    model.float()
+def save(model: nn.Module, tokenizer, args: argparse.Namespace, **training: object) -> None:
+    """An ordinary checkpoint with weights in half precision, which halves it and leaves the scores as they are; training.json
+    says how it was made."""
+    model.half().save_pretrained(str(args.out))
+    tokenizer.save_pretrained(str(args.out))
+    kept = ("pieces", "lr", "adam", "tokens", "length", "seed")
+    write_json(args.out / "training.json", {name: getattr(args, name) for name in kept} | training
+               | {"weights": sum(weight.numel() for weight in model.parameters()), "date": time.strftime("%Y-%m-%d")})

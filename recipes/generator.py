@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from course import GPT2Tokenizer, GPT2TokenizerFast, LlamaConfig, LlamaForCausalLM, set_seed
 from course.tokenizers.training import train_byte_bpe
-from recipes.common import HERE, Guard, arguments, bootstrap, evaluation_texts, log, settings, train, write_card
+from recipes.common import HERE, Guard, bootstrap, evaluation_texts, everyday, log, run, train
 from recipes.from_scratch import Muon, save
 from recipes.kneser_ney import KneserNey
 
@@ -87,7 +87,7 @@ def prepare(args, guard: Guard) -> tuple[GPT2Tokenizer, dict[str, torch.Tensor]]
     return GPT2TokenizerFast.from_pretrained(str(args.work / "tokenizer")), ids
 
 
-def fit(args) -> dict:
+def fit(args) -> None:
     guard = Guard(evaluation_texts(args.data), least=12)
     tokenizer, ids = prepare(args, guard)
     rng = np.random.default_rng(args.seed)
@@ -103,8 +103,7 @@ def fit(args) -> dict:
     steps = train(model, plan, loss, args, guard, (), Muon(model, args.lr, args.adam))  # prepare() let the guard see the texts
     model.generation_config = model.generation_config.with_settings(
         {"do_sample": True, "temperature": 0.7, "top_k": 40, "max_new_tokens": 60})
-    save(model, tokenizer, args.out)
-    return settings(args, steps=steps)
+    save(model, tokenizer, args, steps=steps)
 
 
 @torch.inference_mode()
@@ -146,22 +145,17 @@ def score(data: Path, folder: Path) -> dict:
     prompts = (HERE / "prompts.txt").read_text(encoding="utf-8").splitlines()
     set_seed(0)
     out["continuations"] = "\n".join(f"- **{prompt}**{write(tokenizer, model, prompt)}" for prompt in prompts)
+    out["everyday"] = everyday(NAME, lambda rows: [write(tokenizer, model, row["prompt"], do_sample=False, max_new_tokens=8)
+                                                   for row in rows],
+                               lambda found, wanted: any(word in found for word in wanted.split(" / ")))
     return out
 
 
-def write(tokenizer: GPT2Tokenizer, model: LlamaForCausalLM, prompt: str) -> str:
+def write(tokenizer: GPT2Tokenizer, model: LlamaForCausalLM, prompt: str, **options) -> str:
     ids = tokenizer(prompt, return_tensors="pt")
-    found = model.generate(**ids, max_new_tokens=50, do_sample=True, temperature=0.7, top_k=40)
+    found = model.generate(**ids, **{"max_new_tokens": 50, "do_sample": True, "temperature": 0.7, "top_k": 40} | options)
     return re.sub(r"\s+", " ", tokenizer.decode(found[0, ids["input_ids"].shape[1]:], skip_special_tokens=True)).rstrip()
 
 
-def main() -> None:
-    args = arguments(__doc__, NAME, lr=0.02, adam=0.003, tokens=2048, length=256, steps=1500, pieces=4096, warm=100)
-    training = None if args.evaluate else fit(args)
-    scores = score(args.data, args.out)
-    log.info("%s", {name: value for name, value in scores.items() if name != "continuations"})
-    write_card(NAME, args.out, scores, training)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, NAME, fit, score, lr=0.02, adam=0.003, tokens=2048, length=256, steps=1500, pieces=4096, warm=100)

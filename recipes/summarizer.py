@@ -18,15 +18,13 @@ from course import T5ForConditionalGeneration, T5Tokenizer, T5TokenizerFast
 from recipes.common import (
     HERE,
     Guard,
-    arguments,
     evaluation_texts,
     log,
     mean_and_error,
+    run,
     sentences,
-    settings,
     table,
     train,
-    write_card,
 )
 from recipes.copying import copying_start
 from recipes.from_scratch import Muon, endless, save
@@ -91,7 +89,7 @@ def nearest(text: str, summary: str) -> Pair:
     return text, max(sentences(text), key=lambda part: f1(Counter(re.findall(r"\w+", part.lower())), bag))
 
 
-def fit(args) -> dict:
+def fit(args) -> None:
     known, held_out = read(args.data)
     guard = Guard(evaluation_texts(args.data) | {name: [text for text, _ in pairs] for name, pairs in held_out.items()})
     known = {name: guard.clean(pairs, lambda pair: pair, name) for name, pairs in known.items()}
@@ -111,8 +109,7 @@ def fit(args) -> dict:
     model.config.task_specific_params = {"summarization": {"max_length": 60, "num_beams": 4, "no_repeat_ngram_size": 3}}
     model.generation_config = model.generation_config.with_settings(
         {"max_length": 60, "num_beams": 4, "no_repeat_ngram_size": 3})
-    save(model, tokenizer, args.out)
-    return settings(args, steps=steps, pairs={name: len(pairs) for name, pairs in known.items()})
+    save(model, tokenizer, args, steps=steps, pairs={name: len(pairs) for name, pairs in known.items()})
 
 
 @torch.inference_mode()
@@ -148,16 +145,11 @@ def score(data: Path, folder: Path) -> dict:
         out[f"{name}_length"] = words
         if name == "news_briefs":
             out["examples"] = "\n".join(f"- {text} **{short}**" for text, short in zip(texts[:6], found, strict=False))
+            shares = [rouge([text], [some])["rouge1"][0] for text, some in zip(found, wanted, strict=True)]
+            out["everyday"] = [{"text": texts[i], "expected": wanted[i][0], "answer": found[i], "right": shares[i] >= 0.3}
+                               for i in np.argsort(shares)]
     return out
 
 
-def main() -> None:
-    args = arguments(__doc__, NAME, lr=0.01, adam=0.003, tokens=4000, steps=900, copies=300, gaps=6000, pieces=6000, warm=40)
-    training = None if args.evaluate else fit(args)
-    scores = score(args.data, args.out)
-    log.info("%s", {name: value for name, value in scores.items() if name != "examples"})
-    write_card(NAME, args.out, scores, training)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, NAME, fit, score, lr=0.01, adam=0.003, tokens=4000, steps=900, copies=300, gaps=6000, pieces=6000, warm=40)

@@ -14,7 +14,7 @@ from sacrebleu.metrics import BLEU
 
 from course import T5Config, T5ForConditionalGeneration, T5Tokenizer, T5TokenizerFast
 from course.tokenizers.training import train_unigram
-from recipes.common import HERE, Guard, arguments, batches, evaluation_texts, log, pad, settings, table, train, write_card
+from recipes.common import HERE, Guard, batches, evaluation_texts, everyday, log, pad, run, table, train
 from recipes.from_scratch import Muon, endless, save
 
 NAME = "translator"
@@ -43,7 +43,7 @@ def loss(model: T5ForConditionalGeneration, sources: list[list[int]], targets: l
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)
 
 
-def fit(args) -> dict:
+def fit(args) -> None:
     guard = Guard(evaluation_texts(args.data))
     rows = guard.clean(table(args.data / "translation/tatoeba_en_de_train.tsv"), lambda row: [row["en"]], "tatoeba")
     tokenizer = learn_tokenizer([text for row in rows for text in row.values()], args.work / "tokenizer", args.pieces)
@@ -57,8 +57,7 @@ def fit(args) -> dict:
     model.config.task_specific_params = {"translation_en_to_de": {"max_length": 80, "num_beams": 4}}
     model.generation_config = model.generation_config.with_settings(
         {"max_length": 80, "num_beams": 4})
-    save(model, tokenizer, args.out)
-    return settings(args, steps=steps, pairs=len(pairs))
+    save(model, tokenizer, args, steps=steps, pairs=len(pairs))
 
 
 @torch.inference_mode()
@@ -85,27 +84,16 @@ def score(data: Path, folder: Path) -> dict:
     wanted: dict[str, list[str]] = {}
     for row in table(data / "translation/tatoeba_en_de_dev.tsv"):
         wanted.setdefault(row["en"], []).append(row["de"])
-    examples = table(HERE / "everyday_translations.tsv")
-    found = translations(folder, [*wanted, *(row["english"] for row in examples)])
+    rows, unlike = table(HERE / "everyday_translator.tsv"), table(HERE / "unlike_translator.tsv")
+    found = translations(folder, [*wanted, *(row["sentence"] for row in rows + unlike)])
     ours = dict(zip(wanted, found, strict=False))
-    shown = [(row["english"], row["german"].split("|"), text) for row, text in zip(examples, found[len(wanted):], strict=True)]
-    everyday = [(english, german, text) for english, german, text in shown if german[0]]
-    wrong = [(english, german[0], text) for english, german, text in everyday if text not in german]
+    answers = iter(found[len(wanted):])
     return {"bleu": bleu(list(ours.values()), list(wanted.values())),
             "bleu_one_reference": bleu([ours[english] for english, some in wanted.items() for _ in some],
-                                       [[german] for some in wanted.values() for german in some]),
-            "sentences": len(wanted), "everyday_right": len(everyday) - len(wrong), "everyday": len(everyday),
-            "wrong": "\n".join(f"| {english} | {text} | {german} |" for english, german, text in wrong[-3:]),
-            "unlike": "\n".join(f"| {english} | {text} |" for english, german, text in shown if not german[0])}
-
-
-def main() -> None:
-    args = arguments(__doc__, NAME, lr=0.02, adam=0.005, tokens=2000, steps=1200, pieces=6000, warm=100)
-    training = None if args.evaluate else fit(args)
-    scores = score(args.data, args.out)
-    log.info("%s", scores)
-    write_card(NAME, args.out, scores, training)
+                                       [[german] for some in wanted.values() for german in some]), "sentences": len(wanted),
+            "everyday": everyday(NAME, lambda rows: [next(answers) for _ in rows], lambda a, b: a in b.split(" / ")),
+            "unlike": "\n".join(f"| {row['sentence']} | {next(answers)} |" for row in unlike)}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, NAME, fit, score, lr=0.02, adam=0.005, tokens=2000, steps=1200, pieces=6000, warm=100)
