@@ -82,6 +82,7 @@ def endless(lengths: np.ndarray, tokens: int, steps: int, seed: int) -> list[np.
 def save(model: nn.Module, tokenizer, args: argparse.Namespace, **training: object) -> None:
     """An ordinary checkpoint with weights in half precision, which halves it and leaves the scores as they are; training.json
     says how it was made."""
+    tokenizer.model_max_length = args.length
     model.half().save_pretrained(str(args.out))
     tokenizer.save_pretrained(str(args.out))
     kept = ("pieces", "lr", "adam", "tokens", "length", "seed")

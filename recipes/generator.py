@@ -6,7 +6,6 @@
 Byte-level BPE of its own, so that no text is unknown. Scored in bits per byte, beside a 5-gram model of the same tokens.
 """
 import json
-import math
 import re
 from pathlib import Path
 
@@ -16,9 +15,9 @@ import torch.nn.functional as F
 
 from course import GPT2Tokenizer, GPT2TokenizerFast, LlamaConfig, LlamaForCausalLM, set_seed
 from course.tokenizers.training import train_byte_bpe
-from recipes.common import HERE, Guard, bootstrap, evaluation_texts, everyday, log, run, train
+from recipes.common import HERE, Guard, evaluation_texts, everyday, log, run, train
 from recipes.from_scratch import Muon, save
-from recipes.kneser_ney import KneserNey
+from recipes.kneser_ney import KneserNey, bits_per_byte
 
 NAME = "generator"
 SHARES = {"wikitext2": 0.3, "state_of_the_union": 0.2, "tales": 0.25, "books": 0.1, "un_general_debate": 0.05,
@@ -122,13 +121,6 @@ def surprise(model: LlamaForCausalLM, ids: np.ndarray, window: int = 256, step: 
     return out
 
 
-def bits_per_byte(nats: np.ndarray, ids: np.ndarray, sizes: np.ndarray, block: int = 500) -> list[float]:
-    """Over all bytes of the texts, and its standard error over blocks of tokens."""
-    cut = np.arange(0, len(ids), block)
-    bits, size = np.add.reduceat(nats, cut) / math.log(2), np.add.reduceat(sizes[ids], cut)
-    return bootstrap(lambda rows: bits[rows].sum() / size[rows].sum(), len(cut))
-
-
 def score(data: Path, folder: Path) -> dict:
     tokenizer = GPT2TokenizerFast.from_pretrained(str(folder))
     model = LlamaForCausalLM.from_pretrained(str(folder)).float().eval()
@@ -138,10 +130,8 @@ def score(data: Path, folder: Path) -> dict:
     out: dict = {}
     for name, texts in held_out.items():
         ids = tokens(tokenizer, texts)
-        theirs = np.where(ids == tokenizer.eos_token_id, 0.0, -baseline.log_probs(ids))
-        ours = np.where(ids == tokenizer.eos_token_id, 0.0, surprise(model, ids))
-        out[name] = bits_per_byte(ours, ids, sizes)
-        out[f"{name}_5gram"] = bits_per_byte(theirs, ids, sizes)
+        for kind, nats in (("", surprise(model, ids)), ("_5gram", -baseline.log_probs(ids))):
+            out[f"{name}{kind}"] = bits_per_byte(np.where(ids == tokenizer.eos_token_id, 0.0, nats), ids, sizes)
     prompts = (HERE / "prompts.txt").read_text(encoding="utf-8").splitlines()
     set_seed(0)
     out["continuations"] = "\n".join(f"- **{prompt}**{write(tokenizer, model, prompt)}" for prompt in prompts)

@@ -4,10 +4,13 @@ Chen & Goodman 1999, "An empirical study of smoothing techniques for language mo
 discounts an order that are estimated from the counts. The lower orders count in how many contexts an n-gram was seen.
 """
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+
+from recipes.common import bootstrap
 
 BITS = 12                                               # of a token's number: five of them fit into one 64-bit integer
 
@@ -68,3 +71,10 @@ class KneserNey:
 def look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray, missing: float) -> np.ndarray:
     places = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     return np.where(keys[places] == wanted, values[places], missing)
+
+
+def bits_per_byte(nats: np.ndarray, ids: np.ndarray, sizes: np.ndarray, block: int = 500) -> list[float]:
+    """Over all bytes of the texts, and its standard error over blocks of tokens."""
+    cut = np.arange(0, len(ids), block)
+    bits, size = np.add.reduceat(nats, cut) / math.log(2), np.add.reduceat(sizes[ids], cut)
+    return bootstrap(lambda rows: bits[rows].sum() / size[rows].sum(), len(cut))

@@ -58,19 +58,13 @@ def read(data: Path) -> tuple[dict[str, list[Pair]], dict[str, list[tuple[str, l
 
 def gaps(data: Path, most: int) -> list[Pair]:
     """Paragraphs, each with the sentence of it that shares most words with the others (gap sentences, Zhang et al. 2020)."""
-    found = []
-    for row in lines(data / "text/un_general_debate_2017.jsonl"):
-        found += row["text"].split("\n")
-    for text in (data / "text/onestop_elementary.txt").read_text(encoding="utf-8").split("<|endofstory|>"):
-        found.append(text)
-    for text in (data / "text/wikitext2_train.txt").read_text(encoding="utf-8").split("\n"):
-        found.append(re.sub(r" @(.)@ ", r"\1", text) if "<unk>" not in text else "")
-    pairs = []
-    for text in found:
-        parts = sentences(text)[:8]
-        if len(parts) >= 3:
-            pairs.append((" ".join(parts), central(parts)))
-    return pairs[:: max(1, len(pairs) // most)]
+    folder = data / "text"
+    found = [part for row in lines(folder / "un_general_debate_2017.jsonl") for part in row["text"].split("\n")]
+    found += (folder / "onestop_elementary.txt").read_text(encoding="utf-8").split("<|endofstory|>")
+    found += [re.sub(r" @(.)@ ", r"\1", line) for line in open(folder / "wikitext2_train.txt", encoding="utf-8")
+              if "<unk>" not in line]
+    cut = [parts for text in found if len(parts := sentences(text)[:8]) >= 3]
+    return [(" ".join(parts), central(parts)) for parts in cut[:: max(1, len(cut) // most)]]
 
 
 def central(parts: list[str]) -> str:
@@ -152,4 +146,5 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, lr=0.01, adam=0.003, tokens=4000, steps=900, copies=300, gaps=6000, pieces=6000, warm=40)
+    run(__doc__, NAME, fit, score, lr=0.01, adam=0.003, tokens=4000, steps=700, copies=200, gaps=6000, pieces=6000,
+        length=LIMIT, warm=40)

@@ -96,4 +96,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, lr=0.02, adam=0.005, tokens=2000, steps=1200, pieces=6000, warm=100)
+    run(__doc__, NAME, fit, score, lr=0.02, adam=0.005, tokens=2000, steps=1200, pieces=6000, length=LIMIT, warm=100)
