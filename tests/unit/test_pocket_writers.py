@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from course import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, set_seed
+from course import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline, set_seed
 
 POCKET = Path(__file__).parents[2] / "course" / "pocket"
 KINDS = {"translator": AutoModelForSeq2SeqLM, "summarizer": AutoModelForSeq2SeqLM, "generator": AutoModelForCausalLM}
@@ -80,7 +80,9 @@ def test_what_is_written_does_not_depend_on_the_neighbours_in_a_batch(name, load
 
 @pytest.mark.skipif("translator" not in NAMES, reason="needs pocket/translator")
 def test_the_translator_knows_plain_sentences(loaded):
-    assert write(loaded, "translator", "I am tired.") == "Ich bin müde."
+    assert pipeline("translation_en_to_de")("I am tired.") == [{"translation_text": "Ich bin müde."}]
+    with pytest.raises(ValueError, match="translation_en_to_de"):
+        pipeline("translation_de_to_en")("Ich bin müde.")
     assert "Tom" in write(loaded, "translator", "Tom is not here.")
     assert {"bleu", "bleu_one_reference"} <= set(json.loads((POCKET / "translator/scores.json").read_text(encoding="utf-8")))
 
