@@ -237,7 +237,8 @@ def fill(model: Any, weights: dict[str, Tensor], extra: list[str], source: str, 
 
 
 def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = "cpu") -> torch.dtype:
-    """None -> float32; a name or a dtype -> that; "auto" -> bfloat16 where the device computes it fast, else float32."""
+    """None -> float32; a name or a dtype -> that; "auto" -> bfloat16 where the device computes it fast, else float32. "int8" on
+    a CPU: weights of 8 bits, see course.speed."""
     if dtype is None:
         return torch.float32
     if dtype == "auto":
@@ -246,8 +247,10 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = 
         units = [getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile")]
         return torch.bfloat16 if torch.device(device).type == "cpu" and any(units) else torch.float32
     found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype).removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ValueError(f'dtype must be "auto", "float32", "bfloat16", "float16" or a torch dtype, got {dtype!r}')
+    if found is torch.int8 and torch.device(device).type != "cpu":
+        raise ValueError('dtype="int8" is for CPUs; a graphics card computes fast in bfloat16: dtype="auto"')
+    if not isinstance(found, torch.dtype) or not (found.is_floating_point or found is torch.int8):
+        raise ValueError(f'dtype must be "auto", "float32", "bfloat16", "float16", "int8" or a torch dtype, got {dtype!r}')
     return found
 
 # -- writing -------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from course.decoding import Writing, beam_search, search
 from course.generation_config import GenerationConfig
 from course.outputs import AllowedOutput, GenerateOutput
 from course.scores import score_functions
+from course.speed import by_columns
 
 if TYPE_CHECKING:
     from course.config import ModelConfig
@@ -158,6 +159,8 @@ class LanguageModel:
         if cast(Any, self).training:
             log.warning("The model is in training mode, so dropout changes what it writes: call model.eval() first.")
         times = max(settings.num_beams, settings.num_return_sequences)
+        if len(ids) * times > 3 and ids.device.type == "cpu":
+            by_columns(cast(Any, self))
         if times > 1:
             ids, mask = ids.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(times, 0)
             given = {name: repeat(value, times) for name, value in given.items()}

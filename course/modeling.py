@@ -18,6 +18,7 @@ from course.generation import LanguageModel
 from course.generation_config import GenerationConfig
 from course.inputs import check_beside, check_size
 from course.nn import Embedding, Layer
+from course.speed import Int8Linear, to_int8
 
 threads.fit()                                       # before the first model computes
 
@@ -235,7 +236,8 @@ class PreTrainedModel(nn.Module):
         """The model of a checkpoint (Hub name, pocket name, folder), in eval mode and float32 unless dtype says otherwise.
 
         Keywords override the config (`num_labels=10` gives a new, random head) or say where to look (`cache_dir`,
-        `revision`, `local_files_only`, `token`, `force_download`). dtype: a torch dtype, its name, or "auto".
+        `revision`, `local_files_only`, `token`, `force_download`). dtype: a torch dtype, its name, "auto", or
+        "int8" (see course.speed).
         config: settings instead of the checkpoint's, or the name of the checkpoint or file to take them from; it is copied.
         gguf_file: the file to read where the checkpoint holds GGUF files (see course.gguf). device_map: where the model goes,
         a device or "auto": the graphics card where there is one.
@@ -258,10 +260,12 @@ class PreTrainedModel(nn.Module):
         files = weight_files(name, gguf_file, **options)
         weights, extra = (lora.read_merged(name, files[0], model, **options) if lora.is_adapter(files[0])
                           else read_weights(files, model))
-        fill(model, weights, extra, str(name), dtype, resized)
+        fill(model, weights, extra, str(name), torch.float32 if dtype is torch.int8 else dtype, resized)
         model.name_or_path = str(name)
         if isinstance(model, LanguageModel):
             model.generation_config = GenerationConfig.from_pretrained(name, settings, **options)
+        if dtype is torch.int8:
+            to_int8(model)
         if device_map is not None:
             device = device_map.get("", "auto") if isinstance(device_map, dict) else device_map
             model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
@@ -285,6 +289,9 @@ class PreTrainedModel(nn.Module):
         kwargs = {name: value for name, value in kwargs.items() if name not in SAVING or value != SAVING[name]}
         if kwargs:
             raise TypeError(f"save_pretrained has no option {next(iter(kwargs))!r}; it has: max_shard_size")
+        if any(isinstance(part, Int8Linear) for part in self.modules()):
+            raise ValueError("a model in 8 bits is for computing and has lost the weights that it was made of: save the one "
+                             "that was loaded without dtype='int8'")
         folder = hub.make_folder(folder)
         self.config.architectures = [type(self).__name__]
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")

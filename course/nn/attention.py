@@ -71,9 +71,12 @@ class MultiHeadAttention(nn.Module):
                 weights = weights * (head_mask[None, :, None, None] if head_mask.dim() == 1 else head_mask)
             mixed = weights @ v                                                           # (B, H, T, d)
         else:
-            weights = None
-            mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale,
-                                                   enable_gqa=self.kv_heads != self.heads)
+            weights, shape, shared = None, q.shape, self.kv_heads != self.heads
+            if shared and bool(q.shape[2] == 1) and (mask is None or mask.shape[1] == 1):
+                # one new token: queries that share keys ask like positions of one head, and no keys have to be copied
+                q, shared = q.reshape(shape[0], self.kv_heads, -1, self.head_width), False
+            mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale, enable_gqa=shared)
+            mixed = mixed.reshape(shape)
         return self.out(mixed.transpose(1, 2).flatten(2)), weights                        # (B, T, D)
 
     def flops(self, length: int) -> int:

@@ -46,11 +46,11 @@ def rotary(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> Callab
     """positions (B, T) -> a function that turns queries or keys (B, H, T, d) by their positions, so that their product
     depends on the distance alone (Su et al. 2021, "RoFormer", section 3.2). Number i is paired with number i + d / 2."""
     angles = positions[:, None, :, None].float() * frequencies.to(positions.device)       # (B, 1, T, d / 2)
-    cos, sin = (torch.cat([part, part], -1).to(dtype) for part in (angles.cos(), angles.sin()))
+    cos = torch.cat([angles.cos(), angles.cos()], -1).to(dtype)
+    sin = torch.cat([-angles.sin(), angles.sin()], -1).to(dtype)
 
     def rotate(x: Tensor) -> Tensor:
-        first, second = x.chunk(2, -1)
-        return x * cos + torch.cat([-second, first], -1) * sin
+        return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
     return rotate
 

@@ -15,6 +15,7 @@ from course.checkpoint import resolve_dtype
 from course.modeling import PreTrainedModel
 from course.models import auto as auto_models
 from course.pipelines.base import Pipeline
+from course.speed import fastest
 from course.tokenizers.auto import AutoTokenizer
 from course.tokenizers.base import PreTrainedTokenizer
 
@@ -65,8 +66,8 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
     task: one of `TASKS`, for example "sentiment-analysis". model: a Hub name, a pocket name, a folder, or a loaded model;
     without one the pocket model of the task (COURSE_DEFAULTS=hub: its classic Hub checkpoint). tokenizer: the model's own
     unless given. device: "cpu", "cuda", a number of a GPU (-1: CPU); the GPU is used when there is one. dtype: "auto" takes
-    bfloat16 where the machine computes it fast. Further keywords are options of the task (top_k, truncation, …) or say where
-    to look (cache_dir, revision, local_files_only, token).
+    what the machine computes fast: bfloat16, or weights of 8 bits for a task that writes. Further keywords are options of the
+    task (top_k, truncation, …) or say where to look (cache_dir, revision, local_files_only, token).
     """
     options, task_options = hub.split_options(kwargs)
     dtype = task_options.pop("torch_dtype", dtype)
@@ -118,8 +119,9 @@ def load(auto_class: str, model: Any, tokenizer: Any, dtype: str | torch.dtype |
     elif isinstance(model, (str, os.PathLike)):
         tokenizer = model if tokenizer is None else tokenizer
         names = {} if options or model_kwargs else {"model": str(model)}
-        model = getattr(auto_models, auto_class).from_pretrained(
-            model, dtype=resolve_dtype(dtype, device), **options, **model_kwargs)
+        writes = auto_class in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM")         # a row of one token at a time
+        dtype = fastest() if dtype == "auto" and writes and device.type == "cpu" else resolve_dtype(dtype, device)
+        model = getattr(auto_models, auto_class).from_pretrained(model, dtype=dtype, **options, **model_kwargs)
     else:
         raise TypeError(f"model must be a name, a folder or a loaded model, got {type(model).__name__}")
     if isinstance(tokenizer, (str, os.PathLike)):

@@ -1,0 +1,87 @@
+"""Weights of 8 bits and weights by columns: the same answers, or nearly so."""
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+import course
+from course.checkpoint import resolve_dtype
+from course.speed import ROWS, Int8Linear, by_columns, fastest, to_int8
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_eight_bits_are_close(bias):
+    torch.manual_seed(0)
+    linear = nn.Linear(96, 48, bias)
+    packed = Int8Linear(linear)
+    for shape in ((1, 96), (2, 3, 96), (ROWS + 9, 96)):
+        x = torch.randn(shape)
+        with torch.no_grad():
+            wanted, found = linear(x), packed(x)
+        assert found.shape == wanted.shape and found.dtype == torch.float32
+        assert (found - wanted).norm() / wanted.norm() < 0.02
+    torch.testing.assert_close(packed.weight.float(), linear.weight.detach(), rtol=0.02, atol=2e-3)
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    torch.manual_seed(0)
+    packed, x = Int8Linear(nn.Linear(96, 48)), torch.randn(1, 96)
+    with torch.no_grad():
+        alone = packed(x)
+        beside = packed(torch.cat([x, 1000 * torch.randn(5, 96)]))[:1]
+        many = packed(torch.cat([x, 1000 * torch.randn(ROWS, 96)]))[:1]
+    torch.testing.assert_close(beside, alone, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(many, alone, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5", "gpt2"])
+def test_a_model_in_eight_bits(tmp_path, kind):
+    tiny.writer(kind).save_pretrained(tmp_path)
+    model, packed = (course.AutoModelWithLMHead.from_pretrained(tmp_path, dtype=dtype) for dtype in (None, "int8"))
+    assert all(part.in_features % 16 for part in packed.modules() if type(part) is nn.Linear)
+    assert sum(isinstance(part, Int8Linear) for part in packed.modules()) > 5
+    ids = torch.randint(6, 50, (2, 5))
+    more = {"decoder_input_ids": ids} if kind == "t5" else {}
+    with torch.no_grad():
+        wanted, found = (m(input_ids=ids, **more).logits.float() for m in (model, packed))
+    assert (found - wanted).norm() / wanted.norm() < 0.1
+    assert packed.generate(ids, max_new_tokens=4, num_beams=2).shape[0] == 2
+    with pytest.raises(ValueError, match="without dtype='int8'"):
+        packed.save_pretrained(tmp_path / "again")
+
+
+def test_by_columns_changes_no_number(tmp_path):
+    model = tiny.writer("llama")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ids = torch.randint(6, 50, (5, 6))
+    with torch.no_grad():
+        wanted = model(ids).logits
+        by_columns(model)
+        torch.testing.assert_close(model(ids).logits, wanted)
+    assert not model.model.layers[0].attention.q.weight.is_contiguous()
+    assert model.lm_head.weight is model.model.tokens.weight or not model.config.tie_word_embeddings
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model.save_pretrained(tmp_path)
+    again = course.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert tiny.same_weights(model, again)
+    model(ids, labels=ids).loss.backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
+def test_beams_and_batches_store_by_columns():
+    model, ids = tiny.writer("gpt2"), torch.randint(6, 50, (1, 5))
+    model.generate(ids, max_new_tokens=2)
+    assert model.transformer.layers[0].attention.q.weight.is_contiguous()
+    model.generate(ids, max_new_tokens=2, num_beams=4)
+    assert not model.transformer.layers[0].attention.q.weight.is_contiguous()
+
+
+def test_number_formats():
+    assert fastest() in (torch.float32, torch.bfloat16, torch.int8)
+    assert resolve_dtype("int8") == torch.int8
+    with pytest.raises(ValueError, match="for CPUs"):
+        resolve_dtype("int8", "cuda")
+    with pytest.raises(ValueError, match="int8"):
+        resolve_dtype("int4")
+    assert to_int8(tiny.writer("gpt2")).dtype == torch.bfloat16
