@@ -312,6 +312,9 @@ def install(venv, extras, constraints):
         settings = venv / "etc/jupyter/labconfig/page_config.json"
         settings.parent.mkdir(parents=True, exist_ok=True)
         settings.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}\n')
+        settings = venv / "share/jupyter/lab/settings/overrides.json"     # long lines wrap instead of being cut
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text('{"@jupyterlab/notebook-extension:tracker": {"codeCellConfig": {"lineWrap": true}}}\n')
 
 
 def pip(venv, arguments):

@@ -38,6 +38,7 @@ MAX_LINES, MAX_COLUMNS, CELL_SECONDS = 20, 80, 120        # 80 columns fit a lap
 STUB, BEGIN, END = "# your code here", "### BEGIN SOLUTION", "### END SOLUTION"
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
           "language_info": {"name": "python"}}
+CARD = re.compile(r"(glossary\.ipynb)#([\w-]+)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PEAK = """import resource, sys
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10))"""
@@ -88,6 +89,15 @@ def cut(source: str, solution: bool, where: str) -> str:
     return "\n".join(lines)
 
 
+def card_link(link: re.Match[str]) -> str:
+    """glossary.ipynb#token -> #cell-id=glossary-token: JupyterLab finds a cell the first time, a heading once it was drawn."""
+    return f"{link[1]}#cell-id={card_id(link[2])}"
+
+
+def card_id(term: str) -> str:
+    return "glossary-" + re.sub(r"[^\w-]", "-", term)
+
+
 def twin(name: str, cells: list[Any], solution: bool) -> Any:
     """One of the two notebooks, not executed. A cell has the same id in both, made from its place in the source."""
     kept = []
@@ -95,7 +105,7 @@ def twin(name: str, cells: list[Any], solution: bool) -> Any:
         tags = cell.metadata.get("tags", [])
         if solution or "solution" not in tags:
             where = f"{name}, cell {number}"
-            source = cut(cell.source, solution, where) if cell.cell_type == "code" else cell.source
+            source = cut(cell.source, solution, where) if cell.cell_type == "code" else CARD.sub(card_link, cell.source)
             if cell.cell_type == "code" and len(source.splitlines()) > MAX_LINES:
                 raise LessonError(f"{where} has {len(source.splitlines())} lines; {MAX_LINES} is what a room follows. "
                                   "Can a part of it move into the package?")
@@ -136,12 +146,12 @@ def terms_page(sources: dict[str, list[Any]]) -> Any:
                  "# Glossary\n\nRun the next cell for a table with a box to search in. `course.glossary(\"token\")` shows one "
                  "term and runs its example.", id="glossary-00"),
              nbformat.v4.new_code_cell("import course\n\ncourse.glossary()", id="glossary-01")]
-    for number, term in enumerate(TERMS, 2):
+    for term in TERMS:
         also = " · ".join(f"[lesson {int(name[:2])}]({name}.ipynb)" for name in sources if int(name[:2]) in term.lessons)
         cells.append(nbformat.v4.new_markdown_cell(
             f"## {term.name}\n\n{term.meaning}\n\n```python\n{term.example}\n```\n\n"
             f"See also: {', '.join(map(link, term.related))}" + (f" · used in {also}" if also else ""),
-            id=f"glossary-{number:02d}"))
+            id=card_id(term.name)))
     return nbformat.v4.new_notebook(cells=cells, metadata=KERNEL)
 
 

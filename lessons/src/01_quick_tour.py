@@ -92,10 +92,9 @@ plots.Panel(guesses, "My children walk to [MASK] every morning.")
 # %% [markdown]
 # *What we see.* Five candidates and their probabilities. They are not facts about this family; they mirror the texts
 # that the model was trained on. Turn *children* into *parents*. Then try: The nurse said that [MASK] was tired.
-
-# %% [markdown]
-# Other tasks have the same one-line form and are to come with lesson 3: names in a text, answers to questions,
-# summaries, translation, and labels that you invent.
+#
+# Other tasks have the same form: `pipeline("ner")` finds names. Answers to questions, summaries, translation and labels
+# that you invent follow in lesson 3 (to come).
 #
 # Name a **model** to replace the default. From the Hub, a public library of models,
 # `model="nlptown/bert-base-multilingual-uncased-sentiment"` gives one to five stars in six languages, after a

@@ -11,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from course import build
+from course.pipelines import ALIASES, TASKS
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "lessons/src").glob("*.py"))
@@ -124,3 +125,16 @@ def test_budget(name):
     row = build.budget(name, *(build.twin(name, cells, full) for full in (False, True)))
     words, count, median, p90, longest = (float(figure) for figure in row.split()[1:])
     assert words in WORDS and count in CELLS and median <= MEDIAN and p90 <= P90 and longest <= build.MAX_LINES, row
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_named_runs_or_is_to_come(name):
+    """A lesson that is named exists, and so does the small model of a task; else the text says "to come"."""
+    prose = "\n\n".join(cell.source for cell in notebook("lessons", name).cells if cell.cell_type == "markdown")
+    numbers = {int(other[:2]) for other in NAMES}
+    for found in re.finditer(r"[Ll]essons? (\d+)(.{0,40})", prose, re.DOTALL):
+        assert int(found[1]) in numbers or "to come" in found[2], found[0]
+    for paragraph in re.split(r"\n\s*\n", prose):
+        for task in re.findall(r"`([\w-]+)`", paragraph):
+            if known := TASKS.get(ALIASES.get(task, task)):
+                assert (ROOT / "course" / known.pocket).is_dir() or "to come" in paragraph, task

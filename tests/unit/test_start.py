@@ -208,6 +208,7 @@ def test_cuda_is_left_out_where_there_is_no_gpu(place, monkeypatch, system, gpu,
     assert f"-e {place}[lab,test] -c {place / 'constraints.txt'}" in calls[-1]
     assert start.CPU_INDEX not in calls[-1]                     # PyTorch's index is for torch only
     assert "announcements" in (place / ".venv/etc/jupyter/labconfig/page_config.json").read_text()
+    assert '"lineWrap": true' in (place / ".venv/share/jupyter/lab/settings/overrides.json").read_text()
 
 
 def test_pytorchs_index_out_of_reach(place, monkeypatch):
