@@ -244,8 +244,9 @@ def resolve_dtype(dtype: str | torch.dtype | None, device: str | torch.device = 
     if dtype == "auto":
         if torch.device(device).type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        units = [getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile")]
-        return torch.bfloat16 if torch.device(device).type == "cpu" and any(units) else torch.float32
+        # AMX multiplies in bfloat16 several times as fast; with AVX-512's bfloat16 alone it took 1.7 times as long as float32
+        fast = torch.device(device).type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+        return torch.bfloat16 if fast else torch.float32
     found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype).removeprefix("torch."), None)
     if found is torch.int8 and torch.device(device).type != "cpu":
         raise ValueError('dtype="int8" is for CPUs; a graphics card computes fast in bfloat16: dtype="auto"')

@@ -48,6 +48,31 @@ class Int8Linear(nn.Module):
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
 
 
+class Int8Reading(Int8Linear):
+    """The same weights, and what comes in is rounded to whole numbers too, each token by a factor of its own: many tokens at
+    once are bound by multiplying, and products of 8 bits are two to four times as fast. Rounds more than Int8Linear."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__(linear)
+        self.factors = linear.weight.detach().float().abs().amax(1).clamp(min=1e-12) / 127
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, self.in_features)                                                     # (tokens, inputs)
+        factors = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127                          # (tokens, 1)
+        y = torch._int_mm(torch.div(rows, factors).round_().to(torch.int8), self.numbers.T) * self.factors
+        y = y.mul_(factors) if self.bias is None else torch.addcmul(self.bias, y, factors)
+        return y.view(*x.shape[:-1], self.out_features)
+
+
+def to_int8_reading(body: nn.Module) -> None:
+    """Puts the linear maps of a model that reads into 8 bits; what is no linear map, and a head outside, stays as it is."""
+    for module in list(body.modules()):
+        for name, part in list(module.named_children()):
+            if type(part) is nn.Linear:
+                setattr(module, name, Int8Reading(part))
+
+
 def to_int8(model: Any) -> Any:
     """The model with the weights of its linear maps in 8 bits, for writing and reading, not for training or saving. torch's
     kernel reads 16 numbers at a time; maps of other widths stay as they are."""

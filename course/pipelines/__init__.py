@@ -15,7 +15,7 @@ from course.checkpoint import resolve_dtype
 from course.modeling import PreTrainedModel
 from course.models import auto as auto_models
 from course.pipelines.base import Pipeline
-from course.speed import fastest
+from course.speed import fastest, to_int8_reading
 from course.tokenizers.auto import AutoTokenizer
 from course.tokenizers.base import PreTrainedTokenizer
 
@@ -66,8 +66,9 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
     task: one of `TASKS`, for example "sentiment-analysis". model: a Hub name, a pocket name, a folder, or a loaded model;
     without one the pocket model of the task (COURSE_DEFAULTS=hub: its classic Hub checkpoint). tokenizer: the model's own
     unless given. device: "cpu", "cuda", a number of a GPU (-1: CPU); the GPU is used when there is one. dtype: "auto" takes
-    what the machine computes fast: bfloat16, or weights of 8 bits for a task that writes. Further keywords are options of the
-    task (top_k, truncation, …) or say where to look (cache_dir, revision, local_files_only, token).
+    what the machine computes fast: bfloat16, or weights of 8 bits for a task that writes; "int8" computes in 8 bits on a CPU,
+    for a task that reads about one and a half times as fast as float32. Further keywords are options of the task (top_k,
+    truncation, …) or say where to look (cache_dir, revision, local_files_only, token).
     """
     options, task_options = hub.split_options(kwargs)
     dtype = task_options.pop("torch_dtype", dtype)
@@ -118,10 +119,14 @@ def load(auto_class: str, model: Any, tokenizer: Any, dtype: str | torch.dtype |
             raise ValueError("a loaded model does not know its tokenizer: pass tokenizer=… as well")
     elif isinstance(model, (str, os.PathLike)):
         tokenizer = model if tokenizer is None else tokenizer
-        names = {} if options or model_kwargs else {"model": str(model)}
         writes = auto_class in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM")         # a row of one token at a time
         dtype = fastest() if dtype == "auto" and writes and device.type == "cpu" else resolve_dtype(dtype, device)
-        model = getattr(auto_models, auto_class).from_pretrained(model, dtype=dtype, **options, **model_kwargs)
+        whole = dtype is torch.int8 and not writes
+        names = {} if options or model_kwargs or whole else {"model": str(model)}
+        model = getattr(auto_models, auto_class).from_pretrained(
+            model, dtype=torch.float32 if whole else dtype, **options, **model_kwargs)
+        if whole:
+            to_int8_reading(model.base_model)
     else:
         raise TypeError(f"model must be a name, a folder or a loaded model, got {type(model).__name__}")
     if isinstance(tokenizer, (str, os.PathLike)):
