@@ -107,7 +107,11 @@ def matched(machine: pd.DataFrame, gold: pd.DataFrame, gold_label: str, label: s
         raise ValueError(f"the hand codes stand for {stands_for:.0f} texts (the sum of 1 / pi), the machine's table has "
                          f"{len(machine)}: draw from the table that the estimate is about, or pass the part you drew from")
     coded = gold.loc[gold[gold_label].notna(), ["id", gold_label, "pi", *(["stratum"] if "stratum" in gold else [])]]
-    if len(coded) < len(gold):
+    if coded.empty:
+        raise ValueError("not one text has a hand code: is it the right column (gold_label=)?")
+    if len(coded) < len(gold):                          # within a stratum those that are coded stand for those that are not
+        stratum = gold["stratum"] if "stratum" in gold else pd.Series("all", gold.index)
+        coded = coded.assign(pi=coded["pi"] * gold[gold_label].notna().groupby(stratum).transform("mean"))
         notes.append(f"{len(gold) - len(coded)} of the {len(gold)} texts drawn have no hand code: missing, taken as at random")
     joined = machine.drop(columns=[c for c in ("gold", "pi", "stratum") if c in machine]).merge(
         coded.rename(columns={gold_label: "gold"}), on="id", how="left", validate="1:1")

@@ -119,7 +119,7 @@ def test_headings_and_pictures_can_be_read_aloud(folder, name):
                 assert re.search(r'alt="[^"]{20,}"', image), f"{cell.id}: a picture without alt text"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "capstone" not in name])       # a frame for one's own texts
 def test_budget(name):
     cells = build.read(ROOT / "lessons/src" / f"{name}.py")
     row = build.budget(name, *(build.twin(name, cells, full) for full in (False, True)))

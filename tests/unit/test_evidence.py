@@ -199,6 +199,15 @@ def test_texts_that_trained_the_model_are_left_out():
     assert any("2 texts trained the model" in note for note in validate(machine, gold).notes)
 
 
+def test_texts_without_a_code_are_stood_for_by_those_of_their_stratum():
+    machine, gold = weighted()
+    gold.loc[[0, 1, 8, 9], "gold"] = None               # two of the eight of each stratum
+    report = validate(machine, gold)
+    assert report.confusion.to_numpy().sum() == pytest.approx(100)
+    share = estimate("yes ~ 1", machine, gold, target="corpus", weight=1.0).set_index("method").estimate["corrected"]
+    assert share == pytest.approx(0.2 + (-0.2 * 2 / 6 + 0.8 * 1 / 6), abs=1e-9)      # the machine's, and its mean error
+
+
 def test_what_is_left_out_is_said():
     machine, gold = weighted()
     machine.loc[50, "label"] = None
