@@ -188,3 +188,29 @@ class Panel:
         still = f"<div>In a running notebook, a box to type in: <b>{html.escape(self.box.value)}</b></div>{self.shown.value}"
         return {**(data[0] if isinstance(data, tuple) else data), "text/html": still,
                 "text/plain": f"A panel: {self.box.value}"}
+def tree(branches: Sequence[Sequence[str]], scores: Sequence[float], title: str = "") -> Picture:
+    """Texts that share their beginnings, as beam search keeps them: a branch is a list of tokens, its score is behind it."""
+    if not branches or len(branches) != len(scores):
+        raise ValueError(f"{len(branches)} branches and {len(scores)} scores: each branch needs one of both")
+    order = sorted(range(len(branches)), key=lambda row: tuple(branches[row]))
+    rows: dict[tuple[str, ...], list[int]] = {}                     # each beginning -> the branches that go through it
+    for place, row in enumerate(order):
+        for length in range(len(branches[row]) + 1):
+            rows.setdefault(tuple(branches[row][:length]), []).append(place)
+    height = {start: sum(places) / len(places) for start, places in rows.items()}
+    longest = max(map(len, branches))
+    figure = Figure(figsize=(1.3 + 1.15 * longest, 0.8 + 0.45 * len(branches)))
+    axes = figure.subplots()
+    for start, y in height.items():
+        if start:
+            axes.plot([len(start) - 1, len(start)], [height[start[:-1]], y], color="#999999", linewidth=1, zorder=1)
+            axes.text(len(start), y, start[-1].strip() or repr(start[-1]), ha="center", va="center", parse_math=False,
+                      bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "#0072b2"}, zorder=2)
+    for place, row in enumerate(order):
+        axes.text(len(branches[row]) + 0.6, place, f"{scores[row]:.2f}", va="center")
+    axes.set(xlim=(-0.1, longest + 1.2), ylim=(len(branches) - 0.5, -0.5))
+    axes.set_title(title, parse_math=False, loc="left")
+    axes.axis("off")
+    best = sorted(zip(scores, branches, strict=True), key=lambda pair: -pair[0])
+    said = "; ".join(f"{''.join(branch).strip()} {score:.2f}" for score, branch in best)
+    return Picture(figure, f"Tree. {title} {said}.")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from course.checks import exercise, is_number, near, near_share
+from course.checks import exercise, near, near_share
 from course.checks.lesson_11 import numbers
 from course.research.evidence import estimate
 
@@ -69,7 +69,8 @@ def guessing(weight: Any, loss: Any, machine: pd.DataFrame, gold: pd.DataFrame) 
     if weight not in found:
         return f"{weight} is none of the five weights. What does the index of the series hold?"
     if round(found[weight], 4) > round(found[best], 4):
-        return f"at weight {weight} the standard error is {found[weight]:.4f}. Is there a smaller one, and are the labels shuffled?"
+        return (f"at weight {weight} the standard error is {found[weight]:.4f}. Is there a smaller one, and are the labels "
+                "shuffled?")
     ratio = found[1.0] / found[0.0]
     if near(loss, 1 / ratio) and not near(loss, ratio):
         return "the error at weight 1, divided by that at weight 0: which one is larger?"
@@ -90,7 +91,8 @@ def paragraph(text: Any, book: Any, result: pd.DataFrame) -> str | None:
     if gaps:
         return f"still open: {gaps[0]}. Which word of methods() fills it?"
     low = text.casefold()
-    if not any(word in low for word in ("coder a", "first coder", "one coder", "not resolved", "not at all", "a's code", "code of a")):
+    honest = ("coder a", "first coder", "one coder", "not resolved", "not at all", "a's code", "code of a")
+    if not any(word in low for word in honest):
         return "does it say whose code counted when A and B differed? In this lesson only one column was used as gold."
     fixed = low.split("the prompt was fixed", 1)[1].split(".")[0] if "the prompt was fixed" in low else ""
     if any(word in fixed for word in ("before",)) and "after" not in fixed and "not" not in fixed:
