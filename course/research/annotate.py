@@ -164,6 +164,25 @@ def few_shot(pipe: Any, texts: list[str], codebook: Codebook, style: str, shots:
         return layer(embed(pipe, texts)).softmax(-1).numpy()
 
 
+def fine_tuned(pipe: Any, texts: list[str], codebook: Codebook, style: str, shots: int, examples: Any, seed: int) -> np.ndarray:
+    """All weights of the encoder, and a new head, learn for eight epochs (lesson 5)."""
+    import tempfile
+
+    from course import AutoModelForSequenceClassification, Trainer, TrainingArguments, pipeline
+    names = dict(enumerate(codebook))
+    place = {name: number for number, name in names.items()}
+    encoded = pipe.tokenizer(examples[0], truncation=True)
+    rows = [{"input_ids": ids, "labels": place[label]} for ids, label in zip(encoded["input_ids"], examples[1], strict=True)]
+    model = AutoModelForSequenceClassification.from_pretrained(pipe.names["model"], num_labels=len(names), id2label=names,
+                                                               label2id=place)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrainingArguments(folder, num_train_epochs=8, per_device_train_batch_size=16, learning_rate=3e-4,
+                                     warmup_ratio=0.1, save_strategy="no", report_to="none", seed=seed)
+        Trainer(model, settings, train_dataset=rows, processing_class=pipe.tokenizer).train()
+    answers = pipeline("text-classification", model=model, tokenizer=pipe.tokenizer)(texts, top_k=None)
+    return np.array([[{a["label"]: a["score"] for a in answer}[name] for name in codebook] for answer in answers])
+
+
 def prompted(pipe: Any, texts: list[str], codebook: Codebook, style: str, shots: int, examples: Any, seed: int) -> np.ndarray:
     """Each label is scored in full as the answer, with a line break behind it, so that none is how another begins."""
     import torch
@@ -184,6 +203,7 @@ METHODS: dict[str, tuple[str, str, Method, bool]] = {
     "zero-shot": ("zero-shot-classification", "pocket/nli", zero_shot, False),
     "similarity": ("feature-extraction", "pocket/encoder", similarity, False),
     "few-shot": ("feature-extraction", "pocket/encoder", few_shot, True),
+    "fine-tuned": ("feature-extraction", "pocket/encoder", fine_tuned, True),
     "prompt": ("text-generation", "pocket/generator", prompted, False),
 }
 

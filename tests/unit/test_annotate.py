@@ -63,6 +63,14 @@ def test_few_shot_learns_and_its_texts_are_no_test():
     assert again.label.equals(found.label)
 
 
+def test_fine_tuned_learns():
+    train = sample(SURVEY, 24, by="gold", part="train")
+    found = annotate(SURVEY, "answer", BOOK, method="fine-tuned", train=train, seed=1)
+    rest = found[~found.id.isin(train.id)]
+    assert (rest.label == rest.gold).mean() > 0.6
+    assert found[[f"p_{name}" for name in BOOK]].sum(axis=1).to_numpy() == pytest.approx(np.ones(90), abs=1e-5)
+
+
 @pytest.mark.parametrize("arguments, error, says", [
     ({"method": "oracle"}, ValueError, "zero-shot, similarity"), ({"text": "answers"}, KeyError, "no column 'answers'"),
     ({"method": "few-shot"}, ValueError, "learns from hand codes"),
