@@ -25,7 +25,7 @@ def intervals(labels: Sequence[str], values: Sequence[float], low: Sequence[floa
     if line is not None:
         axes.axvline(line, color="#666666", linestyle="--", linewidth=1)
     axes.set_yticks(range(len(labels)), [str(label) for label in labels], parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_title(title, loc="left", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     said = "; ".join(f"{label} {value:.2f} from {start:.2f} to {end:.2f}"
@@ -115,7 +115,7 @@ def curve_plot(paths: Report, truth: float | None = None) -> Picture:
         axes.axhline(truth, color="#000000", linestyle="--", linewidth=1, label="all texts by hand")
     axes.set_xticks(range(len(order)), [short(key) for key in order], rotation=30, ha="right", fontsize=8)
     axes.set_ylabel(paths["term"].iloc[0])
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
     return Picture(figure, f"Estimates of {paths['term'].iloc[0]} under {len(order)} choices: {', '.join(said)}.")
 
