@@ -3,6 +3,7 @@
 import html
 import platform
 from dataclasses import dataclass
+from typing import Any
 
 # Hints are folded away on the screen and open on paper and in a printed page; tables and code are not cut there.
 PAPER = """<style>@media print {
@@ -46,3 +47,10 @@ def box(sign: str, *paragraphs: str) -> str:
     return (f'<div style="border-left: 5px solid {SIGNS[sign]}; background: {SIGNS[sign]}1f; padding: 8px 14px; '
             f'margin: 4px 0; max-width: 46em; white-space: normal; overflow-wrap: break-word; word-break: normal">'
             f'<b aria-hidden="true">{sign}</b> {first}{more}</div>')
+
+
+def live(widget: Any, still: str, text: str) -> dict[str, Any]:
+    """What `_repr_mimebundle_` returns for something to touch: the widget, and for pages without a running kernel (GitHub, a
+    PDF, Colab's preview) the same as HTML and as text. Works with ipywidgets 7.7 and 8."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, "text/html": still, "text/plain": text}

@@ -15,6 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from course.notebook import live
+
 MOST_TOKENS = 40        # more labels than this cannot be read
 
 
@@ -184,10 +186,10 @@ class Panel:
         self.widget = ipywidgets.VBox([self.box, self.shown])
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        data = self.widget._repr_mimebundle_()
         still = f"<div>In a running notebook, a box to type in: <b>{html.escape(self.box.value)}</b></div>{self.shown.value}"
-        return {**(data[0] if isinstance(data, tuple) else data), "text/html": still,
-                "text/plain": f"A panel: {self.box.value}"}
+        return live(self.widget, still, f"A panel: {self.box.value}")
+
+
 def tree(branches: Sequence[Sequence[str]], scores: Sequence[float], title: str = "") -> Picture:
     """Texts that share their beginnings, as beam search keeps them: a branch is a list of tokens, its score is behind it."""
     if not branches or len(branches) != len(scores):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from course import hub
 from course.data import load_dataset
+from course.notebook import live
 from course.research.codebook import Codebook
 from course.research.evidence import with_id
 
@@ -138,9 +139,10 @@ class HandCoding:
                               help_text])
         return self.widget
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-        display(self.widget or self.build())
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        names = " · ".join(f"{KEYS[n:n + 1]} {html.escape(name)}" for n, name in enumerate(self.codebook))
+        still = f"<div>In a running notebook, an editor with a button for each label: <b>{names}</b></div>{self.page()}"
+        return live(self.widget or self.build(), still, repr(self))
 
     def __repr__(self) -> str:
         return f"HandCoding by {self.coder}: {len(self.codes)} of {len(self.frame)} texts, saved in {self.path}"

@@ -114,7 +114,8 @@ pictures.estimate_plot(result)
 # %%
 import textwrap
 
-print(textwrap.fill(methods(book, people, report, result, rule="a third coder"), 78))
+text = methods(book, people, report, result, rule="a third coder")
+print(textwrap.fill(text, 78))
 
 # %% [markdown]
 # ## Recap

@@ -109,6 +109,9 @@ def test_the_editor_by_buttons_and_by_keys(tmp_path):
     for _ in range(3):
         buttons.children[0].click()
     assert "All 4 texts are done" in view.value
+    shown = coding._repr_mimebundle_()
+    assert shown["application/vnd.jupyter.widget-view+json"]["model_id"] == coding.widget.model_id
+    assert "3 neither" in shown["text/html"] and "4 of 4 texts" in shown["text/plain"]
 
 
 def test_forms_for_coders_without_jupyter(tmp_path):
