@@ -338,7 +338,7 @@ def test_no_answer_passes_as_nan(check):
         nan = (lambda *inputs: float("nan")) if callable(answer) else float("nan")
         assert not check(*right[:place], nan, *right[place + 1:], *context)
         if hasattr(answer, "items"):
-            assert not check(*right[:place], answer * float("nan"), *right[place + 1:], *context)
+            assert not check(*right[:place], answer.map(lambda value: float("nan")), *right[place + 1:], *context)
 
 
 def test_every_check_is_tested_and_numbered_in_order():
