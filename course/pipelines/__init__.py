@@ -15,7 +15,7 @@ from course.checkpoint import resolve_dtype
 from course.modeling import PreTrainedModel
 from course.models import auto as auto_models
 from course.pipelines.base import Pipeline
-from course.speed import fastest, to_int8_reading
+from course.speed import by_columns, fastest, to_int8_reading
 from course.tokenizers.auto import AutoTokenizer
 from course.tokenizers.base import PreTrainedTokenizer
 
@@ -127,6 +127,8 @@ def load(auto_class: str, model: Any, tokenizer: Any, dtype: str | torch.dtype |
             model, dtype=torch.float32 if whole else dtype, **options, **model_kwargs)
         if whole:
             to_int8_reading(model.base_model)
+        elif device.type == "cpu" and not writes:
+            by_columns(model.base_model)
     else:
         raise TypeError(f"model must be a name, a folder or a loaded model, got {type(model).__name__}")
     if isinstance(tokenizer, (str, os.PathLike)):
