@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("lab", help="open the lessons in JupyterLab; what follows goes to JupyterLab", add_help=False)
     commands.add_parser("build", help="make the notebooks from lessons/src (see: course build --help)", add_help=False)
     commands.add_parser("reset", help="bring a lesson of my-lessons/ back (course reset 04); the old copy is kept")
+    commands.add_parser("annotate", help="label a large file (see: course annotate --help)", add_help=False)
     commands.add_parser("doctor", help="check this machine; every failure comes with a cure")
     options, rest = parser.parse_known_args(argv)
     if options.command == "lab":
@@ -77,6 +78,10 @@ def main(argv: list[str] | None = None) -> int:
         from course.build import main as build
 
         return build(rest) or 0
+    if options.command == "annotate":
+        from course.corpus import main as annotate
+
+        return annotate(rest)
     if options.command == "reset":
         return reset(rest)
     if rest:
