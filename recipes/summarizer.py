@@ -103,7 +103,7 @@ def fit(args) -> None:
     model.config.task_specific_params = {"summarization": {"max_length": 60, "num_beams": 4, "no_repeat_ngram_size": 3}}
     model.generation_config = model.generation_config.with_settings(
         {"max_length": 60, "num_beams": 4, "no_repeat_ngram_size": 3})
-    save(model, tokenizer, args, steps=steps, pairs={name: len(pairs) for name, pairs in known.items()})
+    save(model, tokenizer, args, steps=steps, copies=args.copies, pairs={name: len(pairs) for name, pairs in known.items()})
 
 
 @torch.inference_mode()
@@ -146,5 +146,5 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, lr=0.01, adam=0.003, tokens=4000, steps=700, copies=200, gaps=6000, pieces=6000,
+    run(__doc__, NAME, fit, score, lr=0.01, adam=0.003, tokens=4000, steps=700, copies=70, gaps=6000, pieces=6000,
         length=LIMIT, warm=40)
