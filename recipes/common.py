@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from course import BertForSequenceClassification, BertTokenizerFast
 from course.checkpoint import their_names
 
 log = logging.getLogger("recipes")
@@ -194,6 +195,34 @@ def new_model(kind, begin: str = "", **options) -> nn.Module:
                                 **options)
 
 
+def tokenizer(folder: Path = POCKET / "encoder") -> BertTokenizerFast:
+    return BertTokenizerFast.from_pretrained(str(folder))
+
+
+def predict(model: nn.Module, ids: Sequence[Sequence[int]], read: Callable[[int, dict, Any, int], None]) -> None:
+    """Runs a finished model over all rows in batches and calls read(number of the row, inputs, output, place in its batch)
+    for each."""
+    model.float().eval()
+    for pick in batches(np.array([len(row) for row in ids]), 4096, np.random.default_rng(0)):
+        inputs = model_inputs([ids[i] for i in pick])
+        with torch.inference_mode():
+            output = model(**inputs)
+        for place, i in enumerate(pick):
+            read(i, inputs, output, place)
+
+
+def chances(folder: Path, texts: Sequence[str], seconds: Sequence[str] | None = None) -> np.ndarray:
+    """Of the labels of a finished classifier, for texts or pairs (N, labels), as everybody loads it."""
+    model = BertForSequenceClassification.from_pretrained(str(folder))
+    out = np.zeros((len(texts), model.config.num_labels))
+
+    def read(i: int, inputs: dict, output: Any, place: int) -> None:
+        out[i] = output.logits[place].softmax(-1).numpy()
+
+    predict(model, encode(tokenizer(folder), texts, 512, seconds), read)
+    return out
+
+
 # ---------------------------------------------------------------- LoRA
 
 class LoRA(nn.Module):
@@ -266,7 +295,7 @@ def save_adapter(model: nn.Module, loras: dict[str, LoRA], args: argparse.Namesp
     write_json(out / "config.json", config)
     for name in ("vocab.txt", "tokenizer_config.json"):
         shutil.copy(encoder / name, out / name)
-    kept = ("rank", "keep", "alpha", "frozen", "lr", "tokens", "length", "seed")
+    kept = ("rank", "keep", "alpha", "frozen", "lr", "tokens", "length", "minutes", "seed")
     write_json(out / "training.json", {name: getattr(args, name) for name in kept} | training
                | {"date": time.strftime("%Y-%m-%d")})
 
@@ -333,7 +362,26 @@ def train(model: nn.Module, plan: Sequence, loss: Callable[[Any], Tensor], args,
     return step
 
 
+def learn(kind, labels: Sequence[str], ids: Sequence[Sequence[int]], parts: Sequence[np.ndarray],
+          loss: Callable[[Any, np.ndarray], Tensor], args: argparse.Namespace, guard: Guard, texts: Iterable[str],
+          **training: object) -> None:
+    """Train an adapter and write its folder. parts: one after another, the numbers of the rows (of `ids`) to be read, each in
+    batches of about args.tokens tokens; loss(output, numbers) of a batch; training: what else training.json is to say."""
+    lengths = np.array([len(row) for row in ids])
+    plan = [part[pick] for number, part in enumerate(parts)
+            for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, number]))]
+    model = new_model(kind, args.begin, **({"num_labels": len(labels)} if labels else {}))
+    loras = wrap(model, args.rank, args.alpha, args.frozen)
+    steps = train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])), pick), args, guard, texts)
+    save_adapter(model, loras, args, labels, **training, steps=steps, planned=len(plan), read=sum(map(len, plan[:steps])))
+
+
 # ---------------------------------------------------------------- scores and the card
+
+def sample(rows: Sequence, most: int) -> list:
+    """At most so many of the rows, the same in every run, where scoring all would take long."""
+    return [rows[i] for i in np.sort(np.random.default_rng(0).permutation(len(rows))[:most])]
+
 
 def mean_and_error(values: Iterable[float]) -> list[float]:
     """The mean of single results and its standard error."""

@@ -12,23 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course import BertForTokenClassification, BertTokenizerFast
-from recipes.common import (
-    POCKET,
-    Guard,
-    batches,
-    bootstrap,
-    conll,
-    evaluation_texts,
-    everyday,
-    model_inputs,
-    new_model,
-    pad,
-    run,
-    save_adapter,
-    train,
-    wrap,
-)
+from course import BertForTokenClassification
+from recipes import common
 
 NAME = "ner"
 LABELS = ["O", *(f"{begin}-{kind}" for kind in ("PER", "ORG", "LOC", "MISC") for begin in "BI")]
@@ -54,7 +39,7 @@ def read(path: Path, misc: bool = True) -> list[Sentence]:
     """Sentences with the tags PER, ORG, LOC, MISC; '?' where O may be MISC. A MISC without any capital letter is O by the
     rules of Wikigold."""
     out = []
-    for words, found in conll(path):
+    for words, found in common.conll(path):
         tags = ["O" if misc else "?"] * len(words)
         for start, end, kind in spans([tag[:2] + ALIASES.get(tag[2:], tag[2:]) for tag in found]):
             if kind != "MISC" or any(word != word.lower() for word in words[start:end]):
@@ -87,9 +72,8 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def fit(args) -> None:
-    guard = Guard(evaluation_texts(args.data))
-    folder, counts, rows, plan = args.data / "ner", {}, [], []
-    tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
+    guard = common.Guard(common.evaluation_texts(args.data))
+    folder, counts, rows = args.data / "ner", {}, []
 
     def add(name: str, misc: bool = True, most: int = 10**9) -> np.ndarray:
         clean = guard.clean(read(folder / name, misc), lambda row: [" ".join(row[0])], name)
@@ -101,39 +85,32 @@ def fit(args) -> None:
     gold, wiki = add("wikigold_train.conll"), np.concatenate([add(name) for name in CROSSNER])
     web = np.concatenate([add("uner_ewt.conll", False), add("wnut17_train.conll")])
     silver = np.concatenate([add("wikiann_en_train.txt", False, args.silver), add("sec_filings.conll", False, 300)])
-    ids, targets, _ = pieces(tokenizer, rows, args.length)
-    lengths = np.array([len(row) for row in ids])
-    for epoch, part in enumerate([[silver, web, wiki, gold, gold], [web[::3], wiki, gold, gold, gold]]):
-        part = np.concatenate(part)
-        plan += [part[pick] for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, epoch]))]
-    model = new_model(BertForTokenClassification, args.begin, num_labels=len(LABELS))
-    loras = wrap(model, args.rank, args.alpha, args.frozen)
-    steps = train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
-                                                 pad([targets[i] for i in pick], -100).flatten()),
-                  args, guard, (" ".join(words) for words, _ in rows))
-    save_adapter(model, loras, args, LABELS, steps=steps, planned=len(plan), sentences=counts)
+    ids, targets, _ = pieces(common.tokenizer(), rows, args.length)
+    parts = [np.concatenate(part) for part in ([silver, web, wiki, gold, gold], [web[::3], wiki, gold, gold, gold])]
+    common.learn(BertForTokenClassification, LABELS, ids, parts, lambda output, pick: loss(
+        output.logits.flatten(0, 1), common.pad([targets[i] for i in pick], -100).flatten()),
+        args, guard, (" ".join(words) for words, _ in rows), sentences=counts)
 
 
 def predict(folder: Path, sentences: list[list[str]]) -> list[list[str]]:
     """A tag for every word: that of its first piece."""
-    tokenizer = BertTokenizerFast.from_pretrained(str(folder))
-    model = BertForTokenClassification.from_pretrained(str(folder)).float().eval()
-    ids, _, places = pieces(tokenizer, [(words, ["O"] * len(words)) for words in sentences], 512)
+    ids, _, places = pieces(common.tokenizer(folder), [(words, ["O"] * len(words)) for words in sentences], 512)
     out = [["O"] * len(words) for words in sentences]
-    for pick in batches(np.array([len(row) for row in ids]), 4096, np.random.default_rng(0)):
-        with torch.inference_mode():
-            best = model(**model_inputs([ids[i] for i in pick])).logits.argmax(-1).tolist()
-        for i, row in zip(pick, best, strict=True):
-            for place in range(len(ids[i]) - 1, -1, -1):
-                if places[i][place] is not None:
-                    out[i][places[i][place]] = LABELS[row[place]]
+
+    def note(i: int, inputs: dict, output: common.Any, place: int) -> None:
+        best = output.logits[place].argmax(-1).tolist()
+        for position in range(len(ids[i]) - 1, -1, -1):
+            if places[i][position] is not None:
+                out[i][places[i][position]] = LABELS[best[position]]
+
+    common.predict(BertForTokenClassification.from_pretrained(str(folder)), ids, note)
     return out
 
 
 def f1(found: list[set], truth: list[set]) -> list[float]:
     """Micro-averaged F1 of whole entities and its standard error over sentences."""
     counts = np.array([[len(a & b), len(a), len(b)] for a, b in zip(found, truth, strict=True)])
-    return bootstrap(lambda rows: 2 * counts[rows, 0].sum() / max(1, counts[rows, 1:].sum()), len(counts))
+    return common.bootstrap(lambda rows: 2 * counts[rows, 0].sum() / max(1, counts[rows, 1:].sum()), len(counts))
 
 
 def score(data: Path, folder: Path) -> dict:
@@ -141,7 +118,7 @@ def score(data: Path, folder: Path) -> dict:
     out = {}
     for name, files in (("wikigold_dev", ["wikigold_dev.conll"]), ("wnut17_dev", ["wnut17_dev.conll"]),
                         ("btc", [f"btc_{part}.conll" for part in "abefg"])):
-        rows = [row for file in files for row in read(data / "ner" / file)]
+        rows = common.sample([row for file in files for row in read(data / "ner" / file)], 2000)
         drop = {"MISC"} if name == "btc" else set()
         found, truth = ([{s for s in spans(tags) if s[2] not in drop} for tags in some]
                         for some in (predict(folder, [words for words, _ in rows]), [tags for _, tags in rows]))
@@ -154,8 +131,8 @@ def score(data: Path, folder: Path) -> dict:
         return ["; ".join(f"{' '.join(words[a:b])} {kind}" for a, b, kind in sorted(spans(tags))) or "none"
                 for words, tags in zip(sentences, predict(folder, sentences), strict=True)]
 
-    return out | {"everyday": everyday(NAME, answer)}
+    return out | {"everyday": common.everyday(NAME, answer)}
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, silver=4000)
+    common.run(__doc__, NAME, fit, score, silver=4000)

@@ -16,26 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course import BertForSequenceClassification, BertTokenizerFast
-from recipes.common import (
-    HERE,
-    POCKET,
-    Guard,
-    batches,
-    bootstrap,
-    encode,
-    evaluation_texts,
-    everyday,
-    log,
-    mean_and_error,
-    model_inputs,
-    new_model,
-    run,
-    save_adapter,
-    table,
-    train,
-    wrap,
-)
+from course import BertForSequenceClassification
+from recipes import common
 
 NAME = "nli"
 LABELS = ["entailment", "neutral", "contradiction"]
@@ -50,7 +32,7 @@ def read(path: Path) -> tuple[list[Pair], list[Pair]]:
     """Pairs for training, and the tenth that is held out."""
     known = {label: i for i, label in enumerate([*LABELS, "not_entailment"])}
     parts: tuple[list, list] = ([], [])
-    for row in table(path):
+    for row in common.table(path):
         if row["label"] in known:
             held = zlib.crc32(row["premise"].encode()) % 10 == 0
             parts[held].append((row["premise"], row["hypothesis"], known[row["label"]]))
@@ -64,9 +46,9 @@ def guarded(row: Pair) -> list[str]:
 
 def topics(data: Path, most: int, rng: np.random.Generator) -> list[Pair]:
     """Texts with a topic of theirs and with another one."""
-    found = [[(row["text"], row["label"].replace("_", " ")) for row in table(data / f"topics/{name}_train.tsv")
+    found = [[(row["text"], row["label"].replace("_", " ")) for row in common.table(data / f"topics/{name}_train.tsv")
               if row["label"] not in ("oos", "out of scope")] for name in ("clinc150", "banking77")]
-    keys = [(row["argument"], row["topic"]) for row in table(data / "social/argument_keypoint_match.tsv")]
+    keys = [(row["argument"], row["topic"]) for row in common.table(data / "social/argument_keypoint_match.tsv")]
     found += [list(dict.fromkeys(keys))]
     for name in ("uk_petitions_title", "parliament_motion_title"):
         rows = [json.loads(line) for line in open(data / f"summarization/{name}_train.jsonl", encoding="utf-8")]
@@ -95,37 +77,25 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def fit(args) -> None:
     rng = np.random.default_rng(args.seed)
     parts = {name: read(args.data / f"nli/{name}.tsv") for name in SETS}
-    guard = Guard(evaluation_texts(args.data) | {f"{name}, held-out tenth": [text for row in held for text in guarded(row)]
-                                                 for name, (_, held) in parts.items()}, jaccard=0.6, contained=0.9, least=5)
+    held_out = {f"{name}, held-out tenth": [text for row in held for text in guarded(row)] for name, (_, held) in parts.items()}
+    guard = common.Guard(common.evaluation_texts(args.data) | held_out, jaccard=0.6, contained=0.9, least=5)
     rows, counts = [], {}
     for name, most in SETS.items():
         found = guard.clean([parts[name][0][i] for i in rng.permutation(len(parts[name][0]))[:most]], guarded, name)
         rows, counts[name] = rows + found, len(found)
     found = guard.clean(topics(args.data, args.topics, rng), guarded, "topics")
     rows, counts["topics"] = rows + found, len(found)
-    tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
-    ids = encode(tokenizer, [row[0] for row in rows], args.length, [row[1] for row in rows])
+    ids = common.encode(common.tokenizer(), [row[0] for row in rows], args.length, [row[1] for row in rows])
     targets = torch.tensor([row[2] for row in rows])
-    lengths = np.array([len(row) for row in ids])
-    plan = batches(lengths, args.tokens, rng)
-    log.info("%s, %.2f M tokens", counts, lengths.sum() / 1e6)
-    model = new_model(BertForSequenceClassification, args.begin, num_labels=3)
-    loras = wrap(model, args.rank, args.alpha, args.frozen)
-    steps = train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])).logits, targets[pick]),
-                  args, guard, (text for row in rows for text in guarded(row)))
-    save_adapter(model, loras, args, LABELS, steps=steps, planned=len(plan), pairs=counts)
+    common.log.info("%s, %.2f M tokens", counts, sum(map(len, ids)) / 1e6)
+    common.learn(BertForSequenceClassification, LABELS, ids, [np.arange(len(ids))],
+                 lambda output, pick: loss(output.logits, targets[pick]), args, guard,
+                 (text for row in rows for text in guarded(row)), pairs=counts)
 
 
 def chances(folder: Path, pairs: list[tuple[str, str]]) -> np.ndarray:
     """Of entailment, neutral and contradiction (N, 3)."""
-    tokenizer = BertTokenizerFast.from_pretrained(str(folder))
-    model = BertForSequenceClassification.from_pretrained(str(folder)).float().eval()
-    ids = encode(tokenizer, [a for a, _ in pairs], 512, [b for _, b in pairs])
-    out = np.zeros((len(pairs), 3))
-    for pick in batches(np.array([len(row) for row in ids]), 4096, np.random.default_rng(0)):
-        with torch.inference_mode():
-            out[pick] = model(**model_inputs([ids[i] for i in pick])).logits.softmax(-1).numpy()
-    return out
+    return common.chances(folder, [a for a, _ in pairs], [b for _, b in pairs])
 
 
 def macro_f1(found: np.ndarray, truth: np.ndarray) -> float:
@@ -136,7 +106,7 @@ def macro_f1(found: np.ndarray, truth: np.ndarray) -> float:
 
 def codebook() -> dict[str, str]:
     """The topics of datasets/local_life and what belongs to them, from its card."""
-    text = (HERE.parent / "datasets/local_life.md").read_text(encoding="utf-8").split("| topic |")[1].split("\n\n")[0]
+    text = (common.HERE.parent / "datasets/local_life.md").read_text(encoding="utf-8").split("| topic |")[1].split("\n\n")[0]
     return dict(re.findall(r"^\| (\w+) \| (.+) \|$", text, re.M))
 
 
@@ -158,29 +128,31 @@ def zero_shot(folder: Path, texts: list[str], truth: list[str], labels: dict[str
         found[way] = scores[..., 0].argmax(1)
     words = [set(re.findall(r"\w{4,}", f"{name} {text}".lower())) for name, text in labels.items()]
     hits = np.array([[len(w & set(re.findall(r"\w{4,}", text.lower()))) for w in words] for text in texts])
-    common = Counter(gold.tolist()).most_common(1)[0][0]
-    found["key_words"] = np.where(hits.max(1) > 0, hits.argmax(1), common)
-    found["majority"] = np.full(len(gold), common)
-    a, b = embed(POCKET / "encoder", texts), embed(POCKET / "encoder", [f"{name}: {text}" for name, text in labels.items()])
+    frequent = Counter(gold.tolist()).most_common(1)[0][0]
+    found["key_words"] = np.where(hits.max(1) > 0, hits.argmax(1), frequent)
+    found["majority"] = np.full(len(gold), frequent)
+    a, b = (embed(common.POCKET / "encoder", some) for some in (texts, [f"{name}: {text}" for name, text in labels.items()]))
     found["similarity"] = (a @ b.T).argmax(1)
     return {f"{way}_{kind}": value for way, answer in found.items() for kind, value in (
-        ("accuracy", mean_and_error(answer == gold)),
-        ("macro_f1", bootstrap(lambda rows, answer=answer: macro_f1(answer[rows], gold[rows]), len(gold))))}
+        ("accuracy", common.mean_and_error(answer == gold)),
+        ("macro_f1", common.bootstrap(lambda rows, answer=answer: macro_f1(answer[rows], gold[rows]), len(gold))))}
 
 
 def score(data: Path, folder: Path) -> dict:
-    """Accuracy on the held-out tenths; zero-shot: topics of datasets/local_life, policy areas of the 2005 manifestos."""
-    held = {name: read(data / f"nli/{name}.tsv")[1] for name in SETS}
-    out, three = {}, []
+    """Accuracy on the held-out tenths; zero-shot: topics of datasets/local_life, policy areas of the 2005 manifestos. Of
+    each a sample, because every text is read beside every label."""
+    out, three = {"pairs": 200, "answers": 200, "sentences": 300}, []
+    held = {name: common.sample(read(data / f"nli/{name}.tsv")[1], out["pairs"]) for name in SETS}
     for name, rows in held.items():
         answers, truth = chances(folder, [row[:2] for row in rows]).argmax(1), np.array([row[2] for row in rows])
         right = np.where(truth == NOT_ENTAILMENT, answers != 0, answers == truth)
-        out[name] = mean_and_error(right)
+        out[name] = common.mean_and_error(right)
         three += [] if "two_way" in name or "fever" in name else right.tolist()
-    out["three_way"] = mean_and_error(three)
-    rows = [row for row in table(HERE.parent / "datasets/local_life.csv") if row["language"] == "en" and row["answer"].strip()]
+    out["three_way"] = common.mean_and_error(three)
+    rows = common.sample([row for row in common.table(common.HERE.parent / "datasets/local_life.csv")
+                          if row["language"] == "en" and row["answer"].strip()], out["answers"])
     both = [("local_life", [row["answer"] for row in rows], [row["topic_a"] for row in rows], codebook())]
-    rows = table(data / "social/uk_manifestos_policy_area_dev_2005.csv")
+    rows = common.sample(common.table(data / "social/uk_manifestos_policy_area_dev_2005.csv"), out["sentences"])
     both += [("manifestos_2005", [row["sentence_text"] for row in rows], [row["area_experts"] for row in rows], POLICY)]
     for name, texts, truth, labels in both:
         out |= {f"{name}_{key}": value for key, value in zero_shot(folder, texts, truth, labels).items()}
@@ -188,8 +160,8 @@ def score(data: Path, folder: Path) -> dict:
     def answer(rows: list[dict]) -> list[str]:
         return [LABELS[i] for i in chances(folder, [(row["premise"], row["hypothesis"]) for row in rows]).argmax(1)]
 
-    return out | {"everyday": everyday(NAME, answer)}
+    return out | {"everyday": common.everyday(NAME, answer)}
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, topics=400, tokens=768)
+    common.run(__doc__, NAME, fit, score, topics=400, tokens=768)

@@ -16,34 +16,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course import BertForQuestionAnswering, BertTokenizerFast
-from recipes.common import (
-    POCKET,
-    Guard,
-    batches,
-    evaluation_texts,
-    everyday,
-    log,
-    mean_and_error,
-    model_inputs,
-    new_model,
-    run,
-    save_adapter,
-    sentences,
-    squad,
-    train,
-    wrap,
-)
+from course import BertForQuestionAnswering
+from recipes import common
 
 NAME = "qa"
-SOURCES = {"squad_train": 1.0, "squad_more_train": 1.0, "squad_scattered_train": 1.0}  # share of its questions that is read
+SOURCES = "squad_train", "squad_more_train", "squad_scattered_train"
 
 
 def window(row: dict, words: float, rng: np.random.Generator) -> tuple[str, int, int]:
     """Sentences of the context around the answer, of about so many words: text, first and last character of the answer."""
     context, (answer, first) = row["context"], row["answers"][0]
     cuts, place = [0], 0
-    for sentence in sentences(context):
+    for sentence in common.sentences(context):
         place = context.find(sentence[-12:], place)
         place = place + len(sentence[-12:]) if place >= 0 else len(context)
         cuts.append(place)
@@ -87,54 +71,42 @@ def spans(batch, found: list[tuple]) -> torch.Tensor:
 
 
 def fit(args) -> None:
-    guard, rng = Guard(evaluation_texts(args.data)), np.random.default_rng(args.seed)
-    parts = {name: guard.clean(squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
-             for name in SOURCES}
-    found = []
-    for rows in parts.values():  # each for itself and in its order, so that a neighbouring paragraph is one
-        found += examples(rows, args.words, args.unanswered, rng)
-    tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
-    batch = tokenizer([row[0] for row in found], [row[1] for row in found], truncation="only_second", max_length=args.length,
-                      return_offsets_mapping=True)
+    guard, rng = common.Guard(common.evaluation_texts(args.data)), np.random.default_rng(args.seed)
+    found, counts = [], {}
+    for name in SOURCES:  # each for itself and in its order, so that a neighbouring paragraph is one
+        rows = guard.clean(common.squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
+        found, counts[name] = found + examples(rows, args.words, args.unanswered, rng), len(rows)
+    batch = common.tokenizer()([row[0] for row in found], [row[1] for row in found], truncation="only_second",
+                               max_length=args.length, return_offsets_mapping=True)
     ids, targets = batch["input_ids"], spans(batch, found)
-    lengths = np.array([len(row) for row in ids])
-    plan = batches(lengths, args.tokens, rng)
-    log.info("%d questions, %.2f M tokens, %d without an answer", len(ids), lengths.sum() / 1e6, (targets[:, 0] == 0).sum())
-    model = new_model(BertForQuestionAnswering, args.begin)
-    loras = wrap(model, args.rank, args.alpha, args.frozen)
+    common.log.info("%d questions, %.2f M tokens", len(ids), sum(map(len, ids)) / 1e6)
 
-    def loss(pick: np.ndarray) -> torch.Tensor:
-        inputs = model_inputs([ids[i] for i in pick])
-        out = model(**inputs)
-        hidden = (inputs["attention_mask"] == 0)
+    def loss(output, pick: np.ndarray) -> torch.Tensor:
+        hidden = common.pad([ids[i] for i in pick]) == common.PAD
         return sum(F.cross_entropy(x.masked_fill(hidden, -1e4), targets[pick, i])
-                   for i, x in enumerate((out.start_logits, out.end_logits))) / 2
+                   for i, x in enumerate((output.start_logits, output.end_logits))) / 2
 
-    steps = train(model, plan, loss, args, guard, (text for row in found for text in row[:2]))
-    seen = np.concatenate(plan[:steps])
-    save_adapter(model, loras, args, steps=steps, planned=len(plan), read=len(seen), words=args.words,
-                 questions={name: len(rows) for name, rows in parts.items()}, unanswered=int((targets[seen, 0] == 0).sum()))
+    common.learn(BertForQuestionAnswering, (), ids, [np.arange(len(ids))], loss, args, guard,
+                 (text for row in found for text in row[:2]), words=args.words, questions=counts,
+                 unanswered=round(float((targets[:, 0] == 0).float().mean()), 3))
 
 
 def answers(folder: Path, pairs: list[tuple[str, str]], longest: int = 30) -> list[tuple[str, bool]]:
     """For every (question, context): the best answer, and whether "no answer" scores higher."""
-    tokenizer = BertTokenizerFast.from_pretrained(str(folder))
-    model = BertForQuestionAnswering.from_pretrained(str(folder)).float().eval()
-    batch = tokenizer([q for q, _ in pairs], [c for _, c in pairs], truncation="only_second", max_length=512,
-                      return_offsets_mapping=True)
+    batch = common.tokenizer(folder)([q for q, _ in pairs], [c for _, c in pairs], truncation="only_second", max_length=512,
+                                     return_offsets_mapping=True)
     out: list = [None] * len(pairs)
-    for pick in batches(np.array([len(row) for row in batch["input_ids"]]), 4096, np.random.default_rng(0)):
-        inputs = model_inputs([batch["input_ids"][i] for i in pick])
-        with torch.inference_mode():
-            result = model(**inputs)
-        for k, i in enumerate(pick):
-            inside = inputs["token_type_ids"][k].bool() & (inputs["input_ids"][k] != 3)
-            first, last = (x[k].masked_fill(~inside, -1e4) for x in (result.start_logits, result.end_logits))
-            fits = torch.ones(len(first), len(first), dtype=torch.bool).triu().tril(longest - 1)
-            both = (first[:, None] + last[None]).masked_fill(~fits, -1e9)
-            a, b = divmod(int(both.argmax()), len(first))
-            text = pairs[i][1][batch["offset_mapping"][i][a][0]:batch["offset_mapping"][i][b][1]]
-            out[i] = text, bool(result.start_logits[k, 0] + result.end_logits[k, 0] > both.max())
+
+    def note(i: int, inputs: dict, output: common.Any, place: int) -> None:
+        inside = inputs["token_type_ids"][place].bool() & (inputs["input_ids"][place] != 3)
+        first, last = (x[place].masked_fill(~inside, -1e4) for x in (output.start_logits, output.end_logits))
+        fits = torch.ones(len(first), len(first), dtype=torch.bool).triu().tril(longest - 1)
+        both = (first[:, None] + last[None]).masked_fill(~fits, -1e9)
+        a, b = divmod(int(both.argmax()), len(first))
+        text = pairs[i][1][batch["offset_mapping"][i][a][0]:batch["offset_mapping"][i][b][1]]
+        out[i] = text, bool(output.start_logits[place, 0] + output.end_logits[place, 0] > both.max())
+
+    common.predict(BertForQuestionAnswering.from_pretrained(str(folder)), batch["input_ids"], note)
     return out
 
 
@@ -154,26 +126,26 @@ def f1(answer: str, truths: list[str]) -> float:
 
 
 def score(data: Path, folder: Path) -> dict:
-    """SQuAD's F1 and exact match on squad_dev, with and without leave to refuse; refusals of each question beside the
-    next paragraph of its article and beside a paragraph of another one."""
-    rows = squad(data / "qa/squad_dev.json")
+    """SQuAD's F1 and exact match on 600 questions of squad_dev, with and without leave to refuse; refusals of 200 questions
+    beside the next paragraph of the article and beside a paragraph of another one."""
+    rows = common.sample(common.squad(data / "qa/squad_dev.json"), 600)
     found = answers(folder, [(row["question"], row["context"]) for row in rows])
     truths = [[text for text, _ in row["answers"]] for row in rows]
     contexts = list(dict.fromkeys(row["context"] for row in rows))
     place = {context: i for i, context in enumerate(contexts)}
     both = [(answer, refused, truth) for (answer, refused), truth in zip(found, truths, strict=True)]
-    out = {"squad_dev_f1": mean_and_error(f1(a, truth) for a, _, truth in both),
-           "squad_dev_exact": mean_and_error(any(words(a) == words(x) for x in truth) for a, _, truth in both),
-           "squad_dev_f1_may_refuse": mean_and_error(0 if no else f1(a, truth) for a, no, truth in both)}
+    out = {"squad_dev_f1": common.mean_and_error(f1(a, truth) for a, _, truth in both),
+           "squad_dev_exact": common.mean_and_error(any(words(a) == words(x) for x in truth) for a, _, truth in both),
+           "squad_dev_f1_may_refuse": common.mean_and_error(0 if no else f1(a, truth) for a, no, truth in both)}
     for name, step in (("next_paragraph", 1), ("other_article", len(contexts) // 2)):
-        other = [contexts[(place[row["context"]] + step) % len(contexts)] for row in rows]
-        out[f"refused_{name}"] = mean_and_error(
-            no for _, no in answers(folder, list(zip([row["question"] for row in rows], other, strict=True))))
+        pairs = [(row["question"], contexts[(place[row["context"]] + step) % len(contexts)])
+                 for row in common.sample(rows, 200)]
+        out[f"refused_{name}"] = common.mean_and_error(no for _, no in answers(folder, pairs))
     def answer(rows: list[dict]) -> list[str]:
         return ["none" if no else text for text, no in answers(folder, [(row["question"], row["context"]) for row in rows])]
 
-    return out | {"everyday": everyday(NAME, answer, lambda found, expected: f1(found, [expected]) > 0.6)}
+    return out | {"everyday": common.everyday(NAME, answer, lambda found, expected: f1(found, [expected]) > 0.6)}
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, words=[15, 80], unanswered=0.15, length=224, tokens=512)
+    common.run(__doc__, NAME, fit, score, words=[15, 80], unanswered=0.15, length=224, tokens=512)

@@ -14,24 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course import BertForSequenceClassification, BertTokenizerFast
-from recipes.common import (
-    POCKET,
-    Guard,
-    batches,
-    encode,
-    evaluation_texts,
-    everyday,
-    log,
-    mean_and_error,
-    model_inputs,
-    new_model,
-    run,
-    save_adapter,
-    table,
-    train,
-    wrap,
-)
+from course import BertForSequenceClassification
+from recipes import common
 
 NAME = "sentiment"
 LABELS = ["NEGATIVE", "POSITIVE"]
@@ -44,7 +28,7 @@ SORRY = {"anger", "annoyance", "disappointment", "disapproval", "disgust", "emba
 # ---------------------------------------------------------------- data: (text, chance of POSITIVE)
 
 def labelled(path: Path) -> list[tuple[str, float]]:
-    return [(row["text"], float(row["label"])) for row in table(path)]
+    return [(row["text"], float(row["label"])) for row in common.table(path)]
 
 
 def reddit(data: Path) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
@@ -116,54 +100,36 @@ def movies(data: Path) -> tuple[list[tuple[str, float]], list[tuple[str, float]]
     return found[800:], found[:800]
 
 
-def read_stages(data: Path, seed: int, guard: Guard) -> list[list[tuple[str, float]]]:
+def read_stages(data: Path, seed: int, guard: common.Guard) -> list[list[tuple[str, float]]]:
     """Training texts of the two stages."""
     rng = random.Random(seed)
     clear, neutral = reddit(data)
     short = [(text, target) for text, target in labelled(data / "sentiment/imdb_counterfactual_train.tsv")
              if len(text.split()) <= 120]
-    practice = grammar(1500, rng)
+    practice = grammar(1000, rng)
     opinions = labelled(data / "sentiment/pros_cons_train.tsv")
-    first = rng.sample(opinions, 8000) + rng.sample(clear, 5000) + rng.sample(neutral, 1000) + short + practice
-    second = movies(data)[0] + rng.sample(practice, 500) + rng.sample(neutral, 300) + rng.sample(clear, 600)
+    first = rng.sample(opinions, 2000) + rng.sample(clear, 1500) + rng.sample(neutral, 300) + rng.sample(short, 300) + practice
+    second = movies(data)[0] + rng.sample(practice, 400) + rng.sample(neutral, 200) + rng.sample(clear, 400)
     return [guard.clean(texts, lambda row: row[:1], f"stage {i + 1}") for i, texts in enumerate((first, second))]
 
 
 # ---------------------------------------------------------------- training
 
 def fit(args) -> None:
-    guard = Guard(evaluation_texts(args.data) | {"movie sentences held out": [text for text, _ in movies(args.data)[1]]})
+    held_out = {"movie sentences held out": [text for text, _ in movies(args.data)[1]]}
+    guard = common.Guard(common.evaluation_texts(args.data) | held_out)
     stages = read_stages(args.data, args.seed, guard)
     texts = [row for stage in stages for row in stage]
-    tokenizer = BertTokenizerFast.from_pretrained(str(POCKET / "encoder"))
-    ids, plan = encode(tokenizer, [text for text, _ in texts], args.length), []
-    lengths = np.array([len(row) for row in ids])
-    first, second = np.split(np.arange(len(ids)), [len(stages[0])])
-    for epoch, part in enumerate([first, *[second] * args.epochs]):
-        plan += [part[pick] for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, epoch]))]
+    ids = common.encode(common.tokenizer(), [text for text, _ in texts], args.length)
     targets = torch.tensor([target for _, target in texts])
     soft = torch.stack([1 - targets, targets], 1) * (1 - args.smoothing) + args.smoothing / 2  # (N, 2): modest scores
-    log.info("%d + %d texts", *map(len, stages))
-    model = new_model(BertForSequenceClassification, args.begin, num_labels=2)
-    loras = wrap(model, args.rank, args.alpha, args.frozen)
-    steps = train(model, plan, lambda pick: F.cross_entropy(model(**model_inputs([ids[i] for i in pick])).logits, soft[pick]),
-                  args, guard, (text for text, _ in texts))
-    save_adapter(model, loras, args, LABELS, steps=steps, planned=len(plan), texts=list(map(len, stages)), epochs=args.epochs,
-                 smoothing=args.smoothing)
+    first, second = np.split(np.arange(len(ids)), [len(stages[0])])
+    common.learn(BertForSequenceClassification, LABELS, ids, [first, *[second] * args.epochs],
+                 lambda output, pick: F.cross_entropy(output.logits, soft[pick]), args, guard, (text for text, _ in texts),
+                 stages=list(map(len, stages)), epochs=args.epochs, smoothing=args.smoothing)
 
 
 # ---------------------------------------------------------------- scores
-
-def predict(folder: Path, texts: list[str]) -> np.ndarray:
-    """Chance of POSITIVE (N,), by the finished adapter as everybody loads it."""
-    tokenizer = BertTokenizerFast.from_pretrained(str(folder))
-    model = BertForSequenceClassification.from_pretrained(str(folder)).float().eval()
-    ids, out = encode(tokenizer, texts, 512), np.zeros(len(texts))
-    for pick in batches(np.array([len(row) for row in ids]), 4096, np.random.default_rng(0)):
-        with torch.inference_mode():
-            out[pick] = model(**model_inputs([ids[i] for i in pick])).logits.softmax(-1)[:, 1].numpy()
-    return out
-
 
 def score(data: Path, folder: Path) -> dict:
     """Accuracy on SST-2 dev and on the held-out movie sentences; everyday sentences, of which the neutral ones have no
@@ -171,22 +137,22 @@ def score(data: Path, folder: Path) -> dict:
     found = {}
     for name, rows in (("sst2_dev", labelled(data / "sentiment/sst2_dev.tsv")), ("held_out", movies(data)[1])):
         truth = np.array([target for _, target in rows])
-        right = (predict(folder, [text for text, _ in rows]) > 0.5) == truth
-        found |= {f"{name}_accuracy": mean_and_error(right), f"{name}_positive": mean_and_error(right[truth == 1]),
-                  f"{name}_negative": mean_and_error(right[truth == 0])}
+        right = (common.chances(folder, [text for text, _ in rows])[:, 1] > 0.5) == truth
+        found |= {f"{name}_{kind}": common.mean_and_error(some) for kind, some in (
+            ("accuracy", right), ("positive", right[truth == 1]), ("negative", right[truth == 0]))}
 
     def answer(rows: list[dict]) -> list[str]:
-        chances = predict(folder, [row["sentence"] for row in rows])
+        chances = common.chances(folder, [row["sentence"] for row in rows])[:, 1]
         scores = np.maximum(chances, 1 - chances)
         for kind in ("NEUTRAL", ""):
             some = [s for s, row in zip(scores, rows, strict=True) if (row["expected"] == "NEUTRAL") == bool(kind)]
             found["neutral_mean_score" if kind else "mean_score"] = round(float(np.mean(some)), 3)
         return [f"{LABELS[int(c > 0.5)]} {s:.2f}" for c, s in zip(chances, scores, strict=True)]
 
-    rows = everyday(NAME, answer, lambda found, expected: expected in (found.split()[0], "NEUTRAL"))
+    rows = common.everyday(NAME, answer, lambda found, expected: expected in (found.split()[0], "NEUTRAL"))
     return found | {"verdicts_right": sum(row["right"] for row in rows if row["expected"] != "NEUTRAL"),
                     "verdicts": sum(row["expected"] != "NEUTRAL" for row in rows), "everyday": rows}
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, epochs=3, smoothing=0.1, tokens=768)
+    common.run(__doc__, NAME, fit, score, epochs=3, smoothing=0.1, tokens=512)

@@ -15,7 +15,7 @@ POCKET = ROOT / "course" / "pocket"
 FOLDERS = sorted(path.parent for path in POCKET.glob("*/config.json")            # those that write: test_pocket_writers.py
                  if json.loads(path.read_text(encoding="utf-8"))["model_type"] == "bert")
 NAMES = [path.name for path in FOLDERS]
-BEFORE = {"encoder", "sentiment"}  # to be scored anew
+BEFORE = {"sentiment"}  # to be trained anew
 
 
 def table(name: str) -> list[dict[str, str]]:
@@ -212,3 +212,28 @@ def test_lora_starts_as_the_layer_it_wraps_and_only_learns_its_own_weights():
     assert torch.allclose(before, after, atol=1e-5) and len(loras) == 4 * 6
     assert {name.split(".")[-1] for name, p in model.named_parameters() if p.requires_grad} == {"A", "B", "weight", "bias"}
     assert not model.base_model.tokens.weight.requires_grad
+
+
+# ---------------------------------------------------------------- bad input
+
+STRANGE = ["Herr Schmidt wohnt seit zehn Jahren in Hamburg.", "山田太郎は東京に住んでいます。", "HELP! LOST MY DOG IN CHICAGO 😭😭", "...",
+           "Nguyễn Thị Lan and Oluwaseun Adébáyò met Þórdís.", "word " * 600]
+
+
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder.name != "encoder"], ids=lambda folder: folder.name)
+def test_strange_texts_get_an_answer_and_no_error(folder):
+    import course
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    tokenizer, model = AutoTokenizer.from_pretrained(str(folder)), getattr(course, kind).from_pretrained(str(folder))
+    for text in STRANGE:
+        batch = tokenizer(text, "What?" if "Question" in kind else None, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            out = model(**batch)
+        for name in ("logits", "start_logits", "end_logits"):
+            if getattr(out, name, None) is not None:
+                assert torch.isfinite(getattr(out, name)).all(), (name, text)
+
+
+def test_names_of_any_origin_keep_their_letters_in_the_vocabulary(encoder):
+    assert "[UNK]" not in encoder[0].tokenize("Nguyễn Thị Lan, Oluwaseun Adébáyò, Þórdís, Владимир, Αθηνά")
+    assert "[UNK]" in encoder[0].tokenize("山田太郎")  # the card says so
