@@ -297,7 +297,8 @@ def save_adapter(model: nn.Module, loras: dict[str, LoRA], args: argparse.Namesp
         shutil.copy(encoder / name, out / name)
     kept = ("rank", "keep", "alpha", "frozen", "lr", "tokens", "length", "minutes", "seed")
     write_json(out / "training.json", {name: getattr(args, name) for name in kept} | training
-               | {"date": time.strftime("%Y-%m-%d")})
+               | {"date": time.strftime("%Y-%m-%d")}
+               | ({"before": json.loads((Path(args.begin) / "training.json").read_text())} if args.begin else {}))
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -438,6 +439,9 @@ def card(name: str, folder: Path) -> str:
     found = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     rows = found.pop("everyday", [])
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    first = training.pop("before", None)
+    before = (f"A first run of {first['steps']:,} steps (`--minutes {first['minutes']:g}`, seed {first['seed']}), then from "
+              "there (`--begin`) ") if first else ""
     for key, counts in training.items():
         if isinstance(counts, dict):
             training[key] = " · ".join(f"{source} {n:,}" for source, n in counts.items())
@@ -445,7 +449,7 @@ def card(name: str, folder: Path) -> str:
     wrong = [" · ".join(f"{value}" for key, value in row.items() if key not in ("right", "expected", "answer"))
              + f" → *{row['answer']}*, expected *{row['expected']}*" for row in rows if not row["right"]]
     return (HERE / "cards" / f"{name}.md").read_text(encoding="utf-8").format(
-        **with_errors(found), training=training, megabytes=size,
+        **with_errors(found), training=training, before=before, megabytes=size,
         everyday_right=len(rows) - len(wrong), everyday_texts=len(rows),
         everyday_table=everyday_table(rows) if rows else "", wrong="\n".join(f"- {line}" for line in wrong[:3]))
 
