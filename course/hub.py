@@ -28,6 +28,7 @@ NEUTRAL: dict[str, tuple | None] = {
     "from_tf": (False,), "from_flax": (False,), "from_pt": (False, True), "variant": (None,), "subfolder": (None, ""),
     "quantization_config": (None,), "load_in_8bit": (False,), "load_in_4bit": (False,), "state_dict": (None,)}
 looked_for: ContextVar[dict[tuple, Path | None] | None] = ContextVar("looked_for", default=None)
+HUB_NAME = re.compile(r"[\w\-.]{1,96}(/[\w\-.]{1,96})?", re.ASCII)
 CLASSIC = ("bert-base-uncased", "bert-base-cased", "bert-large-uncased", "bert-base-multilingual-cased",
            "distilbert-base-uncased", "distilbert-base-cased", "distilbert-base-uncased-finetuned-sst-2-english",
            "distilroberta-base", "roberta-base", "gpt2", "distilgpt2", "t5-small", "t5-base", "facebook/bart-large-cnn",
@@ -111,14 +112,14 @@ def look_for(name: str | os.PathLike, filename: str, *, required: bool, cache_di
     name = os.fspath(name)
     folder = Path(name).expanduser()
     if os.path.isdir(folder):                         # unlike Path.is_dir this takes names of any length
-        return in_folder(folder, filename, required)
+        return in_folder(folder, filename, required, name)
     if os.path.isfile(folder):
         raise NotADirectoryError(f"{name} is a file: give the folder that it lies in, {str(folder.parent)!r}")
     if name.startswith("pocket/"):
         if (POCKET / name[7:]).is_dir():
             return in_folder(POCKET / name[7:], filename, required)
         raise FileNotFoundError(f"there is no pocket model {name!r}; there are: {', '.join(pocket_names())}")
-    if not re.fullmatch(r"[\w\-.]{1,96}(/[\w\-.]{1,96})?", name, re.ASCII) or name.startswith((".", "-")) \
+    if not HUB_NAME.fullmatch(name) or name.startswith((".", "-")) \
             or ".." in name or "--" in name:
         raise FileNotFoundError(f"{name!r} is neither a folder on this computer (looked for {folder.absolute()}) "
                                 "nor the name of a model on the Hub, like 'bert-base-uncased' or 'user/model'")
@@ -138,15 +139,26 @@ def look_for(name: str | os.PathLike, filename: str, *, required: bool, cache_di
     return download(name, filename, cache, revision, token, force_download, required, repo_type)
 
 
-def in_folder(folder: Path, filename: str, required: bool) -> Path | None:
+def in_folder(folder: Path, filename: str, required: bool, name: str = "") -> Path | None:
+    """name: as it was asked for, when that may be meant for the Hub."""
     path = folder / filename
     if path.is_file():
+        if path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs"):
+            raise OSError(f"{path} is only a pointer of Git LFS: the file that it stands for was not downloaded with the rest. "
+                          "Run `git lfs pull` in that folder, or load the model by its name on the Hub")
         return path
     if not required:
         return None
+    inside = next(folder.glob(f"*/{filename}"), None)
+    if inside is not None and not (folder / "config.json").is_file():    # 0_Transformer in those of sentence-transformers
+        raise FileNotFoundError(f"the folder {folder} has no {filename}, but its folder {inside.parent.name} has one: give "
+                                f"{str(inside.parent)!r}")
     present = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "nothing"
-    raise FileNotFoundError(f"the folder {folder} has no {filename}, so it is not a saved model or tokenizer "
-                            f"(it holds: {present}). Save there with save_pretrained(folder), or check the path")
+    raise FileNotFoundError(f"the folder {folder.absolute()} has no {filename}" + (
+        f" (it holds: {present}), and it hides the model {name!r} of the Hub. Rename or move it to get that one, or save "
+        f"there what is missing: model and tokenizer each have a save_pretrained({name!r})" if HUB_NAME.fullmatch(name) else
+        f", so it is not a saved model or tokenizer (it holds: {present}). Save there with save_pretrained(folder), or check "
+        "the path"))
 
 
 def in_cache(cache: Path, name: str, filename: str, revision: str, repo_type: str) -> tuple[Path | None, bool]:
@@ -176,8 +188,12 @@ def download(name: str, filename: str, cache: Path, revision: str | None, token:
                 raise
         if size and size > 50e6:
             print(f"Downloading {name}/{filename}: {size / 1e6:,.0f} MB to {cache}", flush=True)
-        return Path(huggingface_hub.hf_hub_download(name, filename, cache_dir=cache, token=token, force_download=force,
+        path = Path(huggingface_hub.hf_hub_download(name, filename, cache_dir=cache, token=token, force_download=force,
                                                     **where))
+        blob = path.resolve()
+        for part in blob.parent.glob(f"{blob.name}*.incomplete"):     # of a download that was killed and not taken up again
+            part.unlink(missing_ok=True)
+        return path
     except errors.EntryNotFoundError as error:
         # "not in the cache and no connection" is a kind of "no such entry" too
         connected = not isinstance(error, errors.LocalEntryNotFoundError)

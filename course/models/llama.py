@@ -27,8 +27,8 @@ from course.nn import (
     MultiHeadAttention,
     PreNormBlock,
     RMSNorm,
+    Rotary,
     make_mask,
-    rotary,
     rotary_frequencies,
 )
 from course.outputs import (
@@ -143,6 +143,7 @@ class LlamaModel(PreTrainedModel):
                 width, eps, norm=RMSNorm)
             for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(width, eps)
+        self.rotary = Rotary()
         self.post_init()
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
@@ -159,8 +160,7 @@ class LlamaModel(PreTrainedModel):
         x = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
         if position_ids is None:
             position_ids = torch.arange(past, past + x.shape[1], device=x.device)[None]  # (1, T)
-        frequencies = rotary_frequencies(self.config.head_width, self.config.rope_theta, self.config.rope_scaling)
-        rotate = rotary(position_ids, frequencies, x.dtype)
+        rotate = self.rotary(position_ids, x.dtype, self.config.head_width, self.config.rope_theta, self.config.rope_scaling)
         mask = make_mask(attention_mask, x, past, causal=True)  # (B, 1, 1 or T, S) or None
         want_weights = self.config.output_attentions if output_attentions is None else output_attentions
         want_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states

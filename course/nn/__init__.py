@@ -22,9 +22,9 @@ from course.nn.blocks import (
 from course.nn.cache import KeyValueCache, LayerCache, select_rows
 from course.nn.masks import additive_mask, causal_mask, hide, make_mask
 from course.nn.norms import RMSNorm
-from course.nn.positions import distance_buckets, rotary, rotary_frequencies, sinusoids
+from course.nn.positions import Rotary, distance_buckets, rotary, rotary_frequencies, sinusoids
 
 __all__ = ["ACTIVATIONS", "Embedding", "FeedForward", "GatedFeedForward", "KeyValueCache", "Layer", "LayerCache",
-           "MultiHeadAttention", "PostNormBlock", "PreNormBlock", "RMSNorm", "additive_mask",
+           "MultiHeadAttention", "PostNormBlock", "PreNormBlock", "RMSNorm", "Rotary", "additive_mask",
            "apply_chunking_to_forward", "causal_mask", "distance_buckets", "hide", "make_mask", "rotary",
            "rotary_frequencies", "select_rows", "sinusoids"]

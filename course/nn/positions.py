@@ -42,13 +42,45 @@ def rotary_frequencies(head_width: int, base: float, scaling: dict[str, Any] | N
     return frequencies
 
 
+class Rotary:
+    """rotary() for one call after another: what positions 0, 1, 2, … are turned by is kept in a table."""
+
+    most = 16384                                      # rows of the table
+
+    def __init__(self) -> None:
+        self.known: tuple[Any, Tensor, Tensor] = (None, torch.empty(0), torch.empty(0))      # for what, (S, d), (S, d)
+
+    def __call__(self, positions: Tensor, dtype: torch.dtype, *rule: Any) -> Callable[[Tensor], Tensor]:
+        """positions (1 or B, T); rule: arguments of rotary_frequencies. While a computation is recorded, and on other
+        devices, which would have to be waited for, nothing is looked up."""
+        if positions.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return rotary(positions, rotary_frequencies(*rule), dtype)
+        low, high = (int(end) for end in positions.aminmax())
+        if low < 0 or high >= self.most:
+            return rotary(positions, rotary_frequencies(*rule), dtype)
+        purpose, cos, sin = self.known
+        if purpose != (rule, dtype) or len(cos) <= high:
+            with torch.inference_mode(False), torch.no_grad():                            # training may look it up later
+                places = torch.arange(min(self.most, max(64, 2 * high + 2)))[None]
+                cos, sin = (part[0, 0] for part in cos_and_sin(places, rotary_frequencies(*rule), dtype))
+            self.known = (rule, dtype), cos, sin
+        return turn_by(cos[positions][:, None], sin[positions][:, None])                   # (1 or B, 1, T, d)
+
+
+def cos_and_sin(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """positions (B, T) -> (B, 1, T, d) each; the first half of the sines is negative."""
+    angles = positions[:, None, :, None].float() * frequencies.to(positions.device)       # (B, 1, T, d / 2)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], -1).to(dtype), torch.cat([-sin, sin], -1).to(dtype)
+
+
 def rotary(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """positions (B, T) -> a function that turns queries or keys (B, H, T, d) by their positions, so that their product
     depends on the distance alone (Su et al. 2021, "RoFormer", section 3.2). Number i is paired with number i + d / 2."""
-    angles = positions[:, None, :, None].float() * frequencies.to(positions.device)       # (B, 1, T, d / 2)
-    cos = torch.cat([angles.cos(), angles.cos()], -1).to(dtype)
-    sin = torch.cat([-angles.sin(), angles.sin()], -1).to(dtype)
+    return turn_by(*cos_and_sin(positions, frequencies, dtype))
 
+
+def turn_by(cos: Tensor, sin: Tensor) -> Callable[[Tensor], Tensor]:
     def rotate(x: Tensor) -> Tensor:
         return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+import course
 from course import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer, hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -345,3 +346,56 @@ def test_files_can_be_read_by_others_as_the_system_wants(tmp_path):
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+# -- folders that are not what they seem -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "vocab.txt", "config.json"])
+def test_a_pointer_of_git_lfs_is_told_from_a_file(folder, file):
+    (folder / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 440473133\n")
+    loader = course.AutoTokenizer if file == "vocab.txt" else course.AutoModel
+    if file == "vocab.txt":
+        (folder / "tokenizer.json").unlink(missing_ok=True)
+    with pytest.raises(OSError, match=f"{file} is only a pointer of Git LFS.*git lfs pull"):
+        loader.from_pretrained(folder)
+
+
+def test_a_folder_that_hides_a_model_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny.model().save_pretrained("owner/my-model")
+    with pytest.raises(FileNotFoundError, match="owner/my-model has no .*and it hides the model 'owner/my-model' of the Hub. Rename or move"):
+        course.AutoTokenizer.from_pretrained("owner/my-model")
+    assert course.AutoModel.from_pretrained("owner/my-model")
+    tiny.tokenizer().save_pretrained("owner/my-model")           # one of the cures
+    assert course.AutoTokenizer.from_pretrained("owner/my-model")
+    (tmp_path / "bert-base-uncased").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"has no config.json \(it holds: nothing\), and it hides the model 'bert-base-uncased' of the Hub"):
+        course.AutoModel.from_pretrained("bert-base-uncased")
+
+
+def test_an_old_folder_of_sentence_transformers(tmp_path):
+    tiny.save(tmp_path / "sbert/0_Transformer")
+    (tmp_path / "sbert/modules.json").write_text("[]")
+    with pytest.raises(FileNotFoundError, match="has no config.json, but its folder 0_Transformer has one: give '.*0_Transformer'"):
+        course.AutoModel.from_pretrained(tmp_path / "sbert")
+    assert course.AutoModel.from_pretrained(tmp_path / "sbert/0_Transformer")
+
+
+def test_what_a_killed_download_left_is_cleared_away(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    blobs = tmp_path / "models--a--b/blobs"
+    blobs.mkdir(parents=True)
+    for name in ("abc.1234.incomplete", "abc.incomplete", "other.1234.incomplete"):
+        (blobs / name).write_text("half")
+
+    def whole(*_, **__):
+        (blobs / "abc").write_text("whole")
+        return str(blobs / "abc")
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: type("Found", (), {"size": 5}))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", whole)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert hub.find_file("a/b", "model.safetensors", cache_dir=tmp_path).read_text() == "whole"
+    assert sorted(path.name for path in blobs.iterdir()) == ["abc", "other.1234.incomplete"]

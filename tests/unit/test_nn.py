@@ -8,7 +8,19 @@ import torch
 from torch import nn
 
 from course import apply_chunking_to_forward
-from course.nn import ACTIVATIONS, Embedding, FeedForward, MultiHeadAttention, PostNormBlock, additive_mask, hide, make_mask
+from course.nn import (
+    ACTIVATIONS,
+    Embedding,
+    FeedForward,
+    MultiHeadAttention,
+    PostNormBlock,
+    Rotary,
+    additive_mask,
+    hide,
+    make_mask,
+    rotary,
+    rotary_frequencies,
+)
 
 B, T, D, H = 3, 7, 24, 4
 
@@ -203,3 +215,18 @@ def test_an_embedding_on_its_own_is_random():
     weight = Embedding(1000, 100).weight
     assert weight.std().item() == pytest.approx(1, rel=0.05) and torch.isfinite(weight).all()
     assert Embedding(10, 4, padding_idx=3).weight[3].eq(0).all()
+
+
+def test_rotary_positions_are_looked_up(monkeypatch):
+    table, rule, x = Rotary(), (8, 10000.0, None), torch.randn(2, 4, 3, 8)
+    for positions in (torch.tensor([[0, 1, 2]]), torch.tensor([[5, 6, 7], [900, 1, 2]]), torch.tensor([[-1, 0, 70_000]])):
+        for dtype in (torch.float32, torch.float64):
+            wanted = rotary(positions, rotary_frequencies(*rule), dtype)(x.to(dtype))
+            assert torch.equal(table(positions, dtype, *rule)(x.to(dtype)), wanted)
+    with torch.inference_mode():
+        table(torch.tensor([[0, 1, 2]]), torch.float32, *rule)
+    with_gradient = x.clone().requires_grad_()
+    table(torch.tensor([[0, 1, 2]]), torch.float32, *rule)(with_gradient).sum().backward()
+    assert with_gradient.grad is not None
+    monkeypatch.setattr("course.nn.positions.cos_and_sin", None)
+    table(torch.tensor([[2, 1, 0]]), torch.float32, *rule)      # nothing is computed anew
