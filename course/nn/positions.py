@@ -61,7 +61,7 @@ class Rotary:
         purpose, cos, sin = self.known
         if purpose != (rule, dtype) or len(cos) <= high:
             with torch.inference_mode(False), torch.no_grad():                            # training may look it up later
-                places = torch.arange(min(self.most, max(64, 2 * high + 2)))[None]
+                places = torch.arange(min(self.most, max(64, 2 * high + 2)), device=positions.device)[None]
                 cos, sin = (part[0, 0] for part in cos_and_sin(places, rotary_frequencies(*rule), dtype))
             self.known = (rule, dtype), cos, sin
         return turn_by(cos[positions][:, None], sin[positions][:, None])                   # (1 or B, 1, T, d)
