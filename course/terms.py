@@ -2,6 +2,8 @@
 
 A card says in a few sentences what a term means and runs a small example at that moment, so that no result in here can
 grow old. (The file is not called glossary.py: importing a module of that name would hide the function.)
+
+Long, because it is text: a card for each term.
 """
 
 import ast

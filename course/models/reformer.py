@@ -10,6 +10,8 @@ What is new versus BERT and GPT-2, all of it so that texts of hundreds of thousa
 - reversible layers: two streams, of which each adds to the other. The last state is enough to compute all earlier ones
   again, so the backward pass needs none of them in memory (Gomez et al. 2017, https://arxiv.org/abs/1707.04585)
 
+Long, because none of this has a counterpart in nn/: both attentions, their chunks and the backward pass stand here.
+
 There are no past_key_values: one more token can move the bounds of all chunks, and with them what earlier tokens see.
 """
 

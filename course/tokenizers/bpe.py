@@ -163,7 +163,8 @@ class OpenAIGPTTokenizer(BPETokenizer):
                                         "ignore_merges": False}}
 
     def rust(self, alone: bool = False) -> Tokenizer:
-        engine = Tokenizer(models.BPE(self.vocab, self.merges, unk_token=self.unk_token, end_of_word_suffix="</w>"))
+        engine = Tokenizer(models.BPE(self.vocab_with_unknown(), self.merges, unk_token=self.unk_token,
+                                      end_of_word_suffix="</w>"))
         engine.normalizer = normalizers.BertNormalizer(lowercase=True)
         engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         engine.decoder = decoders.BPEDecoder(suffix="</w>")

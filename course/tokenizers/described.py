@@ -48,7 +48,8 @@ class DescribedTokenizer(BPETokenizer):
 
     def rust(self, alone: bool = False, **model: Any) -> Tokenizer:
         engine = skeleton(**self.described)
-        engine.model = models.BPE(self.vocab, self.merges, ignore_merges=self.ignore_merges, **model)
+        vocab = self.vocab_with_unknown() if "unk_token" in model else self.vocab
+        engine.model = models.BPE(vocab, self.merges, ignore_merges=self.ignore_merges, **model)
         return engine
 
     def prepared(self, text: str) -> str:

@@ -140,8 +140,8 @@ class BatchEncoding(dict):
         raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self)}")
 
     def __getitem__(self, item: Any) -> Any:
-        if isinstance(item, int):
-            return self._encoding(self._row(item))
+        if isinstance(item, (int, np.integer)):
+            return self._encoding(self._row(int(item)))
         return {key: self[key][item] for key in self} if isinstance(item, slice) else super().__getitem__(item)
 
     def __reduce__(self) -> tuple:

@@ -48,7 +48,7 @@ class TokenizerFiles(Vocabulary):
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **kwargs: Any) -> Self:
         """The tokenizer of a checkpoint: Hub name, pocket name or local folder; keywords override its settings."""
-        options, overrides = hub.split_options(kwargs)
+        options, overrides = hub.split_options({k: v for k, v in kwargs.items() if k not in ("config", "use_fast")})
         settings = read_settings(name, **options)
         path = hub.find_file(name, "tokenizer.json", required=False, **options) if cls.has_engine() else None
         described: dict[str, Any] = {}
@@ -104,8 +104,18 @@ class TokenizerFiles(Vocabulary):
     @classmethod
     def read_files(cls, name: str | os.PathLike, required: bool = True, **options: Any) -> dict[str, Any] | None:
         """The vocabulary in files of its own, as keywords for the class; None where there are none and a tokenizer.json is."""
-        found = {key: hub.find_file(name, file, required=required, **options) for key, file in cls.vocab_files_names.items()}
-        return found if all(found.values()) else None
+        found = {key: hub.find_file(name, file, required=False, **options) for key, file in cls.vocab_files_names.items()}
+        if all(found.values()):
+            return found
+        sentencepiece = required and [other for other in ("spiece.model", "tokenizer.model")
+                                      if hub.find_file(name, other, required=False, **options)]
+        if sentencepiece:
+            raise FileNotFoundError(f"{name} has a SentencePiece vocabulary, {cls.__name__} reads "
+                                    f"{' and '.join(cls.vocab_files_names.values())}. Open it with the class that it was made "
+                                    "for, like T5Tokenizer, XLNetTokenizer or LlamaTokenizer.from_pretrained(…)")
+        if required:
+            hub.find_file(name, next(file for key, file in cls.vocab_files_names.items() if not found[key]), **options)
+        return None
 
     def save_vocabulary(self, folder: str | os.PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
         raise NotImplementedError
@@ -117,11 +127,12 @@ class TokenizerFiles(Vocabulary):
         return self.init_kwargs | {key: vars(self)[key] for key in (*names, *self.init_kwargs) if key in vars(self)} | (
             {} if usual else {"model_input_names": self.model_input_names})
 
-    def save_pretrained(self, folder: str | os.PathLike) -> tuple[str, ...]:
+    def save_pretrained(self, folder: str | os.PathLike, legacy_format: bool | None = None,
+                        filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes the vocabulary, tokenizer_config.json, special_tokens_map.json and, where there is a Rust engine,
         tokenizer.json."""
         folder = hub.make_folder(folder)
-        files = list(self.save_vocabulary(folder))
+        files = list(self.save_vocabulary(folder, filename_prefix))
         decoder = {str(i): {"content": t, "lstrip": a.lstrip, "normalized": a.normalized, "rstrip": a.rstrip,
                             "single_word": a.single_word, "special": a.special}
                    for t, a in self.added.items() for i in (self.added_ids[t],)}

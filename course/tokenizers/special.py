@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from course.tokenizers.encoding import plain
+from course.tokenizers.encoding import plain, whole
 
 BLANKS = re.compile(r"\s*")
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -23,7 +23,8 @@ class Vocabulary:
     """Tokens and their ids: those of the vocabulary, and those added to it."""
 
     def __init__(self, vocab: dict[str, int], added_tokens_decoder: dict[int, AddedToken] | None = None):
-        self.vocab = vocab
+        self.vocab = vocab if all(type(number) is int for number in vocab.values()) else {
+            token: whole(f"the id of {token!r}", number, 0) for token, number in vocab.items()}
         self.added: dict[str, AddedToken] = {}       # tokens that are found in a text before it is cut
         self.added_ids: dict[str, int] = {}
         self._id_to_token = {number: token for token, number in vocab.items()}
@@ -31,7 +32,7 @@ class Vocabulary:
         self._special: dict[str, str | None] = dict.fromkeys(ROLES)
         self.additional_special_tokens: list[str] = []
         for number, token in sorted((added_tokens_decoder or {}).items()):
-            self._remember(token, number)
+            self._remember(token, whole("the id of an added token", number, 0))
 
     def __len__(self) -> int:
         return len(self._id_to_token)
@@ -40,6 +41,11 @@ class Vocabulary:
     def vocab_size(self) -> int:
         """Tokens without the added ones; len(tokenizer) counts all."""
         return len(self.vocab)
+
+    def vocab_with_unknown(self) -> dict[str, int]:
+        """For engines that look their unknown token up among the pieces, where it may be an added one."""
+        known = self.unk_token is None or self.unk_token in self.vocab
+        return self.vocab if known else self.vocab | {self.unk_token: self.unk_token_id}
 
     def get_vocab(self) -> dict[str, int]:
         return self.vocab | self.added_ids

@@ -81,6 +81,7 @@ class UnigramTokenizer(PreTrainedTokenizer):
         self.scores = [(piece, len(piece.encode()) * best - 0.1 if kind == USER else score) for piece, score, kind in pieces]
         self.unknown_score = min(score for _, score in self.scores) - UNKNOWN_PENALTY
         self.unk_id = next(number for number, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN)
+        self.unknown = pieces[self.unk_id][0]              # also where unk_token has got another name since
         self.has_bytes = any(kind == BYTE for *_, kind in pieces)
         super().__init__({piece: number for number, (piece, *_) in enumerate(pieces)}, **(self.special | kwargs))
         # control tokens are in the vocabulary too, but no text may spell them
@@ -149,13 +150,13 @@ class UnigramTokenizer(PreTrainedTokenizer):
             piece = word[start:end]
             if piece in self.usable:
                 found.append((piece, start, end))
-            elif found and found[-1][0] == self.unk_token:
-                found[-1] = (self.unk_token, found[-1][1], end)
+            elif found and found[-1][0] == self.unknown:
+                found[-1] = (self.unknown, found[-1][1], end)
             else:
-                found.append((self.unk_token, start, end))
+                found.append((self.unknown, start, end))
         if self.has_bytes:
             found = [(name, start, end) for piece, start, end in found
-                     for name in ([BYTE_PIECES[byte] for byte in word[start:end].encode()] if piece == self.unk_token
+                     for name in ([BYTE_PIECES[byte] for byte in word[start:end].encode()] if piece == self.unknown
                                   else [piece])]
         return found
 
@@ -302,7 +303,7 @@ class XLNetTokenizer(UnigramTokenizer):
             shift = start - (not piece.startswith("▁"))
             for name, a, b in super().named(inner, self.best_cut(inner)):
                 if shift < start and a == 0:              # the ▁ was only lent to cut the number
-                    name, a = (name[1:] if name[1:] in self.usable else self.unk_token), 1
+                    name, a = (name[1:] if name[1:] in self.usable else self.unknown), 1
                 if b > a:
                     found.append((name, shift + a, shift + b))
             found.append((piece[-1], end - 1, end))
@@ -330,12 +331,12 @@ class UnigramEngine(RustEngine, UnigramTokenizer):
     @functools.cached_property
     def refused(self) -> set[int]:
         return {number for piece, number in self.vocab.items() if self.whole_file is None and (
-            piece not in self.usable and piece != self.unk_token or self.cuts_again(piece))}
+            piece not in self.usable and piece != self.unknown or self.cuts_again(piece))}
 
     def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
         found = super().pieces(texts, split_special, words_given)
         for number, (text, cut) in enumerate(zip(texts, found, strict=True)):
-            if not self.refused.isdisjoint(cut.ids) or split_special and self.unk_token in str(text):
+            if not self.refused.isdisjoint(cut.ids) or split_special and self.unknown in str(text):
                 found[number], = UnigramTokenizer.pieces(self, [text], split_special, words_given)
         return found
 

@@ -135,8 +135,8 @@ class BertTokenizer(PreTrainedTokenizer):
         return pieces if start == len(word) else [self.unk_token]
 
     def rust(self, alone: bool = False) -> Tokenizer:
-        vocab = self.vocab if self.unk_token in self.vocab else self.vocab | {self.unk_token: self.unk_token_id}
-        engine = Tokenizer(models.WordPiece(vocab, unk_token=self.unk_token, max_input_chars_per_word=MAX_WORD))
+        engine = Tokenizer(models.WordPiece(self.vocab_with_unknown(), unk_token=self.unk_token,
+                                            max_input_chars_per_word=MAX_WORD))
         engine.normalizer = normalizers.BertNormalizer(
             clean_text=True, handle_chinese_chars=self.tokenize_chinese_chars, strip_accents=self.strip_accents,
             lowercase=self.do_lower_case)

@@ -93,6 +93,13 @@ def test_circles_are_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
 
 
+@pytest.mark.parametrize("path", MODULES.values(), ids=MODULES)
+def test_a_long_file_says_why(path):
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= 500 or "Long, because" in ast.get_docstring(ast.parse(source)), (
+        f"{path.name} has more than 500 lines: cut it, or say in its docstring why it is long ('Long, because …')")
+
+
 def test_no_files_import_each_other_in_a_circle():
     assert circles({module: imported(path) for module, path in MODULES.items()}) == set()
 

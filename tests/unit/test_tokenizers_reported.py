@@ -430,6 +430,46 @@ def test_a_fast_class_that_is_not_written_here_is_what_its_file_says(tmp_path):
     check(course.PreTrainedTokenizerFast.from_pretrained(tmp_path), made)
 
 
+def test_a_sentencepiece_vocabulary_beside_a_bert_model(tmp_path):
+    pieces = [("<pad>", 0.0, 3), ("</s>", 0.0, 3), ("<unk>", 0.0, 2), ("▁a", -2.0, 1)]
+    course.T5Tokenizer(pieces=pieces).save_vocabulary(tmp_path)
+    write(tmp_path, "config.json", {"model_type": "bert"})
+    with pytest.raises(FileNotFoundError, match="has a SentencePiece vocabulary, BertTokenizerFast reads vocab.txt.*T5Tokenizer"):
+        AutoTokenizer.from_pretrained(tmp_path)
+    assert course.T5Tokenizer.from_pretrained(tmp_path).tokenize("a") == ["▁a"]
+
+
+@pytest.mark.parametrize("kind", ["OpenAIGPT", "Reformer", "T5"])
+def test_another_unknown_token_in_both_engines(kind, tmp_path):
+    pieces = [("<pad>", 0.0, 3), ("</s>", 0.0, 3), ("<unk>", 0.0, 2), ("▁", -2.0, 1), ("a", -2.0, 1)]
+    vocab = {"<unk>": 0, "</s>": 1, "a": 2, "a</w>": 3, "▁": 4}
+    source = {"pieces": pieces} if kind == "T5" else {"vocab": vocab, "merges": []}
+    found = []
+    for end in ("", "Fast"):
+        made = getattr(course, f"{kind}Tokenizer{end}")(**source)
+        made.unk_token = "<other>"
+        found.append(made("a ☃ b <other> a")["input_ids"])
+    assert found[0] == found[1] and made.unk_token_id in found[0]
+
+
+def test_ids_of_a_vocabulary_may_be_numbers_of_numpy(tmp_path):
+    vocab = dict(zip(VOCAB, np.arange(len(VOCAB)), strict=True))
+    for kind in (BertTokenizer, BertTokenizerFast):
+        made = kind(vocab=dict(vocab), added_tokens_decoder={np.int64(len(vocab)): AddedToken("<x>")})
+        assert made("good <x>")["input_ids"] == tiny.tokenizer()("good")["input_ids"][:-1] + [len(VOCAB), 3]
+        made.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="the id of 'a' must be a whole number of at least 0, got 1.5"):
+        BertTokenizer(vocab=vocab | {"a": 1.5})
+
+
+def test_keywords_that_change_nothing(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path, legacy_format=False)
+    again = type(tokenizer).from_pretrained(tmp_path, config=tiny.config(), use_fast=True, from_tf=False, mirror=None)
+    assert again("good")["input_ids"] == tokenizer("good")["input_ids"] and not {"config", "use_fast"} & set(again.init_kwargs)
+    again.save_pretrained(tmp_path / "again", filename_prefix="my")
+    assert (tmp_path / "again" / "my-vocab.txt").is_file()
+
+
 # -- learning anew -----------------------------------------------------------------------------------------------------------------
 
 
