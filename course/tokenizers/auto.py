@@ -54,6 +54,7 @@ class AutoTokenizer:
         if wanted in GENERAL or file is None and kinds and wanted.endswith("Fast") or not (
                 wanted or tokenizer_type or config or described):
             file, start = general(kinds, use_fast)
+            kwargs = {"padding_side": settings.get("padding_side", "right")} | kwargs
         elif file is None and wanted:
             cure = (" It has a tokenizer.json: PreTrainedTokenizerFast.from_pretrained(…) cuts as that file says, which is "
                     "right where the file says everything") if kinds else ""

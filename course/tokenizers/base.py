@@ -105,8 +105,9 @@ class PreTrainedTokenizer(TokenizerFiles):
 
     # -- text -> pieces: the Python engine -------------------------------------------------------------------------------
 
-    def pieces(self, texts: Sequence[str] | Sequence[Sequence[str]], split_special: bool, words_given: bool) -> list[Pieces]:
-        """Cuts texts (or, with words_given, lists of words) into pieces."""
+    def pieces(self, texts: Sequence[str] | Sequence[Sequence[str]], split_special: bool, words_given: bool,
+               spans: bool = False) -> list[Pieces]:
+        """Cuts texts (or, with words_given, lists of words) into pieces. spans: whether all of them will be asked for."""
         found = []
         added, vocab, unknown = self.added_ids, self.vocab, self.unk_token_id
         for text in texts:
@@ -167,7 +168,8 @@ class PreTrainedTokenizer(TokenizerFiles):
             raise TypeError(f"a tokenizer has no option {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
         firsts, seconds, batched = self._texts(text, text_pair, is_split_into_words)
         split_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
-        first, second = (self._pieces(texts, split_special, is_split_into_words) for texts in (firsts, seconds))
+        first, second = (self._pieces(texts, split_special, is_split_into_words, return_offsets_mapping)
+                         for texts in (firsts, seconds))
         strategy, limit = framing.truncation_of(truncation, max_length, padding, self.model_max_length, verbose)
         if return_overflowing_tokens and strategy is None:
             raise ValueError("return_overflowing_tokens=True needs truncation=True and max_length=…")
@@ -254,14 +256,14 @@ class PreTrainedTokenizer(TokenizerFiles):
             raise TypeError(f"one text, its tokens or its ids are needed, got {str(text)[:40]!r}; tokenizer(texts) takes more")
         return Pieces(ids, lambda: [(0, 0, None)] * len(ids))
 
-    def _pieces(self, texts: list | None, split_special: bool, words_given: bool) -> list[Pieces] | None:
+    def _pieces(self, texts: list | None, split_special: bool, words_given: bool, spans: bool) -> list[Pieces] | None:
         """Texts cut into pieces; words that are given one by one may want a blank in front."""
         if texts is None or texts and isinstance(texts[0], Pieces):
             return texts
         if not words_given:
-            return self.pieces(texts, split_special, False)
+            return self.pieces(texts, split_special, False, spans)
         spaced = [[self.spaced(word) for word in words] for words in texts]
-        found = self.pieces(spaced, split_special, True)
+        found = self.pieces(spaced, split_special, True, spans)
         if spaced == texts:
             return found
 

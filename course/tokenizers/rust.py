@@ -70,7 +70,8 @@ class RustEngine:
             return super().rust(alone, **model)  # type: ignore[misc]
         engine = tokenizer_json_.skeleton(**self.whole_file)
         if self.trims_offsets:  # type: ignore[attr-defined]
-            engine.post_processor = processors.ByteLevel(trim_offsets=True)
+            blank = getattr(self, "add_prefix_space", True)
+            engine.post_processor = processors.ByteLevel(trim_offsets=True, add_prefix_space=blank)
         return engine
 
     def train_new_from_iterator(self, text_iterator: Iterable[Any], vocab_size: int, length: int | None = None,
@@ -122,14 +123,14 @@ class RustEngine:
         """A Tokenizer of the Rust library that cuts and frames texts alike."""
         return build(self, False, with_template=True)
 
-    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
+    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool, spans: bool = False) -> list[Pieces]:
         engine = self.engine(split_special)
-        encode = getattr(engine, "encode_batch_fast", engine.encode_batch)      # does not compute spans
+        encode = engine.encode_batch if spans else getattr(engine, "encode_batch_fast", engine.encode_batch)
 
         options: dict[str, Any] = {"is_pretokenized": words_given, "add_special_tokens": False}
         asked: list[Any] = []
 
-        def spans(number: int) -> list[Span]:
+        def spans_of(number: int) -> list[Span]:
             if not asked:
                 asked.append(None)
                 encoding = engine.encode(texts[number], **options)
@@ -139,4 +140,5 @@ class RustEngine:
             return [(a, b, word) for (a, b), word in zip(encoding.offsets, encoding.word_ids, strict=True)]
 
         encodings = encode(list(texts), **options)
-        return [Pieces(encoding.ids, lambda number=number: spans(number)) for number, encoding in enumerate(encodings)]
+        asked += [encodings] * spans
+        return [Pieces(encoding.ids, lambda number=number: spans_of(number)) for number, encoding in enumerate(encodings)]

@@ -79,7 +79,7 @@ class LlamaTokenizer(SentenceBPETokenizer):
     """<s> text, or <s> first <s> second; add_bos_token and add_eos_token say which special tokens frame a text."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "tokenizer.model"}
-    special: ClassVar[dict[str, Any]] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+    special: ClassVar[dict[str, Any]] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "padding_side": "left",
                                          "clean_up_tokenization_spaces": False}
 
     def __init__(self, vocab_file: str | os.PathLike | None = None, vocab: dict[str, int] | None = None,

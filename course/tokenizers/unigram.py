@@ -333,8 +333,8 @@ class UnigramEngine(RustEngine, UnigramTokenizer):
         return {number for piece, number in self.vocab.items() if self.whole_file is None and (
             piece not in self.usable and piece != self.unknown or self.cuts_again(piece))}
 
-    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool) -> list[Pieces]:
-        found = super().pieces(texts, split_special, words_given)
+    def pieces(self, texts: Sequence[Any], split_special: bool, words_given: bool, spans: bool = False) -> list[Pieces]:
+        found = super().pieces(texts, split_special, words_given, spans)
         for number, (text, cut) in enumerate(zip(texts, found, strict=True)):
             if not self.refused.isdisjoint(cut.ids) or split_special and self.unknown in str(text):
                 found[number], = UnigramTokenizer.pieces(self, [text], split_special, words_given)
