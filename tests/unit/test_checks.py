@@ -17,6 +17,7 @@ import tiny
 import torch
 from cases_research import RESEARCH, RESEARCH_OTHERS
 from cases_tokenizers import FOUR, FOUR_OTHERS, SIX, SIX_OTHERS
+from cases_training import FIVE, FIVE_OTHERS
 
 from course import BatchEncoding
 from course.checks import lesson_00, lesson_01, lesson_02, lesson_07
@@ -233,7 +234,7 @@ CASES = {
         (THREE, INSIDE), (LEAST,),
         [((MOST,), "changes most"), ((MIDDLE,), "missed less"), ((3,), "counted from 0"), ((0.07,), "number of a layer"),
          ((-1,), "3 layers"), (("2",), "number of a layer")]),
-} | FOUR | SIX | RESEARCH
+} | FOUR | FIVE | SIX | RESEARCH
 
 
 def looked_up(text, word):
@@ -278,7 +279,7 @@ OTHERS = {
     lesson_07.causal: [(torch.zeros(5, 5).masked_fill(TRIANGLE == 0, float("-inf")),), ((1 - TRIANGLE) * -1e9,)],
     lesson_07.one_layer: [(layer_by_layer,), (lambda x, block: block(x)[0],)],
     lesson_07.spare_layer: [(torch.tensor(LEAST),), (float(LEAST),)],
-} | FOUR_OTHERS | SIX_OTHERS | RESEARCH_OTHERS
+} | FOUR_OTHERS | FIVE_OTHERS | SIX_OTHERS | RESEARCH_OTHERS
 WRONG = [(check, answer, hint) for check, (_, _, wrong) in CASES.items() for answer, hint in wrong]
 
 
