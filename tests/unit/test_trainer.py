@@ -284,6 +284,24 @@ def test_search_for_settings(tmp_path):
         trainer(tmp_path).hyperparameter_search(dict, n_trials=1)
 
 
+def test_an_encoder_decoder_is_scored_by_what_it_writes(tmp_path):
+    config = course.T5Config(vocab_size=40, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0,
+                             pad_token_id=0, eos_token_id=1)
+    rows = [{"input_ids": [5, 6, 7, 1][i % 3:], "labels": [6, 7, 1][i % 3:]} for i in range(7)]
+    args = course.Seq2SeqTrainingArguments(
+        str(tmp_path), predict_with_generate=True, generation_max_length=6, generation_num_beams=2, per_device_eval_batch_size=2,
+        use_cpu=True, report_to="none", disable_tqdm=True)
+    run = course.Seq2SeqTrainer(course.T5ForConditionalGeneration(config), args, course.DataCollatorForSeq2Seq(tiny.tokenizer()),
+                                rows, rows, compute_metrics=lambda p: {"written": p.predictions.shape[1], "labels": p.label_ids.shape[1]})
+    metrics = run.evaluate()
+    assert metrics["eval_written"] <= 6 and metrics["eval_labels"] == 3 and math.isfinite(metrics["eval_loss"])
+    output = run.predict(rows, max_length=4)
+    model = run.model.eval()
+    for row, written in zip(rows, output.predictions, strict=True):            # each as if it were alone
+        alone = model.generate(torch.tensor([row["input_ids"]]), max_length=4, num_beams=2)[0].tolist()
+        assert [n for n in written.tolist() if n not in (0, -100)] == [n for n in alone if n != 0]
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------------
 
 
