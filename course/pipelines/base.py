@@ -138,7 +138,8 @@ class Pipeline:
         import pandas as pd
         column = column if isinstance(column, pd.Series) else pd.Series(list(column), dtype=object)
         present = column.notna().tolist()
-        answers = iter(self([item for item, there in zip(column.tolist(), present, strict=True) if there], **options))
+        # a tuple, because some tasks answer a list of one without a list
+        answers = iter(self(tuple(item for item, there in zip(column.tolist(), present, strict=True) if there), **options))
         lines = [self.records(next(answers)) if there else [] for there in present]
         index = column.index.repeat([max(1, len(one)) for one in lines])
         return pd.DataFrame([record for one in lines for record in one or [{}]], index=index)
@@ -212,7 +213,13 @@ class Pipeline:
             settings |= {"max_length": limit, "truncation": settings.get("truncation", False)}
         else:                                         # nothing is too long
             settings.pop("return_overflowing_tokens", None)
-        encoding = self.tokenizer(texts, pairs, **settings)
+        try:
+            encoding = self.tokenizer(texts, pairs, **settings)
+        except ValueError as error:
+            if "cannot make this pair fit" not in str(error):
+                raise
+            raise ValueError(f"{self.task}: one of two texts that belong together takes up all {limit} tokens that are read at "
+                             "once, and leaves no room for the other: shorten it, or raise max_length") from None
         encoding.pop("overflow_to_sample_mapping", None)
         for number, ids in enumerate(encoding["input_ids"]):
             if len(ids) > limit:

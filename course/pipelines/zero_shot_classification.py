@@ -46,7 +46,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     def merge(self, options: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         new = super().merge(options, new)
         labels, template = new["candidate_labels"], new["hypothesis_template"]
-        if not isinstance(template, str) or template.format("x") == template:
+        if not isinstance(template, str) or "{}" not in template:
             raise ValueError(f"hypothesis_template needs {{}} where the label belongs, like 'This text is about {{}}.', got "
                              f"{template!r}")
         if labels is None:                            # to be given in the call
@@ -64,7 +64,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     def hypotheses(self, options: dict[str, Any]) -> list[str]:
         if not options["candidate_labels"]:
             raise ValueError("zero-shot-classification needs labels to choose from: pipe(text, candidate_labels=['…', '…'])")
-        return [options["hypothesis_template"].format(label) for label in options["candidate_labels"]]
+        return [options["hypothesis_template"].replace("{}", label) for label in options["candidate_labels"]]
 
     def rows_each(self, options: dict[str, Any]) -> int:
         return len(options["candidate_labels"])

@@ -186,6 +186,7 @@ def test_question_answering_reads_long_contexts_to_the_end(qa):
     (lambda qa: qa(question="who?", context=CONTEXT, top_k=0), ValueError, "top_k must be a whole number"),
     (lambda qa: qa(question="who?", context=CONTEXT, max_answer_len=0), ValueError, "max_answer_len must be"),
     (lambda qa: qa("who?", CONTEXT, question="why?"), TypeError, "not both at once"),
+    (lambda qa: qa(question="who? " * 70, context=CONTEXT), ValueError, "takes up all 64 tokens .* leaves no room for the other"),
     (lambda qa: qa.frame([CONTEXT]), ValueError, "frame asks one question of every text"),
 ])
 def test_question_answering_mistakes(qa, call, error, message):
@@ -224,6 +225,8 @@ def test_zero_shot_of_a_long_text(zero, caplog):
 @pytest.mark.parametrize(("labels", "options", "message"), [
     (None, {}, "needs labels to choose from"), ([], {}, "it is empty"), ("", {}, "it is empty"), (["a", "b", "a"], {}, "'a' is there twice"),
     (["a", ""], {}, "'' is no word"), (["a", None], {}, "None is no word"), (["a"], {"hypothesis_template": "about it"}, "needs {} where"),
+    (["a"], {"hypothesis_template": "about {label}"}, "needs {} where"),
+    (["a"], {"hypothesis_template": "{} " + "good " * 70}, "takes up all 64 tokens that are read at once"),
 ])
 def test_zero_shot_mistakes(zero, labels, options, message):
     with pytest.raises(ValueError, match=message):
@@ -275,6 +278,10 @@ def test_tables_give_tables_with_their_index(ner, qa, zero, similar, tmp_path):
     assert found["label"].isna().tolist() == [False, True, False, False]
     assert found["score"].tolist()[2] == pytest.approx(classify(TEXT)[0]["score"], abs=1e-5)
     assert classify.frame(survey["answer"][:0]).empty
+    one = survey["answer"][:2]                        # tasks that answer a list of one without a list
+    assert qa.frame(one, question="who?").iloc[0].to_dict() == qa(question="who?", context="good")
+    fill = made(tmp_path / "fill", "fill-mask", "ForMaskedLM")
+    assert fill.frame(["the [MASK] is new"], top_k=2)["token_str"].tolist() == [g["token_str"] for g in fill("the [MASK] is new", top_k=2)]
     assert classify.frame(survey["answer"], top_k=None).shape == (7, 2), "an answer with two entries has two lines"
     assert set(ner.frame(survey["answer"], ignore_labels=[]).index) == {10, 20, "x"}
     assert qa.frame(survey["answer"], question="who?")["answer"].isna().tolist() == [False, True, False, False]
