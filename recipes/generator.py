@@ -62,7 +62,7 @@ def clean(sources: dict[str, list[str]], guard: Guard) -> dict[str, list[str]]:
 
 def tokens(tokenizer: GPT2Tokenizer, texts: list[str]) -> np.ndarray:
     """The ids of all texts, one after the other, an END before each."""
-    rows = tokenizer([text for text in texts if text.strip()])["input_ids"]
+    rows = tokenizer([text for text in texts if text.strip()], verbose=False)["input_ids"]
     return np.concatenate([[tokenizer.eos_token_id, *row] for row in rows]).astype(np.int64)
 
 
@@ -135,10 +135,9 @@ def score(data: Path, folder: Path) -> dict:
     prompts = (HERE / "prompts.txt").read_text(encoding="utf-8").splitlines()
     set_seed(0)
     out["continuations"] = "\n".join(f"- **{prompt}**{write(tokenizer, model, prompt)}" for prompt in prompts)
-    out["everyday"] = everyday(NAME, lambda rows: [write(tokenizer, model, row["prompt"], do_sample=False, max_new_tokens=8)
-                                                   for row in rows],
-                               lambda found, wanted: any(word in found for word in wanted.split(" / ")))
-    return out
+    return out | {"everyday": everyday(
+        NAME, lambda rows: [write(tokenizer, model, row["prompt"], do_sample=False, max_new_tokens=8) for row in rows],
+        lambda found, wanted: any(word in found for word in wanted.split(" / ")))}
 
 
 def write(tokenizer: GPT2Tokenizer, model: LlamaForCausalLM, prompt: str, **options) -> str:
