@@ -88,7 +88,7 @@ class PreTrainedModel(nn.Module):
             for name in ("token_type_ids", "position_ids"):
                 if kwargs.get(name) is not None:
                     check_beside(name, kwargs[name], args[0] if args else kwargs.get("input_ids"),
-                                      kwargs.get("inputs_embeds"))
+                                 kwargs.get("inputs_embeds"))
         outputs = super().__call__(*args, **kwargs)
         keep = self.config.use_return_dict if return_dict is None else return_dict
         return outputs if keep or not hasattr(outputs, "to_tuple") else outputs.to_tuple()
@@ -100,7 +100,8 @@ class PreTrainedModel(nn.Module):
         if body is self or not type(self).forward.__module__.startswith("course.models."):
             return ()
         names, own = list(signature(body.forward).parameters), signature(self.forward).parameters.values()
-        switches = min(names.index(name) for name in ("use_cache", "use_mems", "output_attentions") if name in names)
+        switches = min((names.index(name) for name in ("use_cache", "use_mems", "output_attentions") if name in names),
+                       default=len(names))
         added = [p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in (*names, "logits_to_keep")]
         return (*names[:switches], *added, *names[switches:])
 

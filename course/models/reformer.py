@@ -406,8 +406,9 @@ class ReformerModel(PreTrainedModel):
         """input_ids (B, T), or inputs_embeds (B, T, D); attention_mask, position_ids (B, T); head_mask (H,) or
         (layers, H); num_hashes: rounds of hashing, instead of the config's.
 
-        Texts longer than a chunk are padded to whole chunks. Attentions are (B, H, T, T) or, in chunks, (B, H, C, c, S): of
-        chunk number C each position c at those of the chunk and its neighbours S, in LSH layers sorted by buckets."""
+        Texts longer than a chunk are padded to whole chunks; states are those of the text alone, without padding.
+        Attentions are (B, H, T, T) or, in chunks, (B, H, C, c, S): of chunk number C each position c at those of the
+        chunk and its neighbours S, in LSH layers sorted by buckets."""
         check_inputs(self.config, input_ids, inputs_embeds, attention_mask)
         if attention_mask is not None and attention_mask.dim() != 2:
             raise ValueError(f"attention_mask must have the shape (batch, length) here, got {tuple(attention_mask.shape)}")
