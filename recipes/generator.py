@@ -22,6 +22,7 @@ from recipes.kneser_ney import KneserNey, bits_per_byte
 NAME = "generator"
 SHARES = {"wikitext2": 0.3, "state_of_the_union": 0.2, "tales": 0.25, "books": 0.1, "un_general_debate": 0.05,
           "onestop_elementary": 0.05, "tinystories": 0.05}          # of the training tokens; small sources are read again
+ALWAYS_THE_BEST = {"do_sample": False, "temperature": 1.0, "top_k": 50}
 END = "<|endoftext|>"                                   # between two texts, and before the first
 
 
@@ -136,7 +137,7 @@ def score(data: Path, folder: Path) -> dict:
     set_seed(0)
     out["continuations"] = "\n".join(f"- **{prompt}**{write(tokenizer, model, prompt)}" for prompt in prompts)
     return out | {"everyday": everyday(
-        NAME, lambda rows: [write(tokenizer, model, row["prompt"], do_sample=False, max_new_tokens=8) for row in rows],
+        NAME, lambda rows: [write(tokenizer, model, row["prompt"], max_new_tokens=8, **ALWAYS_THE_BEST) for row in rows],
         lambda found, wanted: any(word in found for word in wanted.split(" / ")))}
 
 
