@@ -167,6 +167,33 @@ def grid(rows: Sequence[Sequence[str]], names: Sequence[str], title: str = "", q
     return Picture(figure, f"Diagram. {title} {told}.")
 
 
+class Spans:
+    """A text with parts of it marked: spans are {"start": …, "end": …, "entity_group": …}, as `ner` gives them. The label
+    stands behind the marked part, in words: colour alone would leave readers out."""
+
+    def __init__(self, text: str, spans: Sequence[dict[str, Any]]):
+        self.text, self.spans = text, sorted(spans, key=lambda span: span["start"])
+
+    def pieces(self) -> list[tuple[str, str]]:
+        """(part of the text, its label or '')."""
+        done, parts = 0, []
+        for span in self.spans:
+            start, end = max(done, int(span["start"])), int(span["end"])
+            parts += [(self.text[done:start], ""), (self.text[start:end], str(span.get("entity_group") or span.get("entity")))]
+            done = end
+        return [*parts, (self.text[done:], "")]
+
+    def _repr_html_(self) -> str:
+        mark = ('<mark style="background: #cfe4f3; color: black; padding: 1px 4px; border-radius: 4px">{} '
+                '<small><b>{}</b></small></mark>')
+        inside = "".join(mark.format(html.escape(part), html.escape(label)) if label else html.escape(part)
+                         for part, label in self.pieces())
+        return f'<p style="max-width: 46em; line-height: 2">{inside}</p>'
+
+    def __repr__(self) -> str:
+        return "".join(f"[{part} {label}]" if label else part for part, label in self.pieces())
+
+
 class Panel:
     """A box to type in and the picture that `draw` makes of its text, anew with every letter.
 

@@ -39,7 +39,7 @@ TERMS = [
          """, """
          from course import AutoTokenizer
          AutoTokenizer.from_pretrained("pocket/encoder").tokenize("Our neighbourhood is gentrifying.")
-         """, ("tokenizer", "input IDs", "special tokens"), (1, 2, 6, 7), ("subword", "word piece")),
+         """, ("tokenizer", "input IDs", "special tokens"), (1, 2, 3, 6, 7), ("subword", "word piece")),
     Term("tokenizer", """
          The program that cuts a text into tokens and looks up the number of each. It belongs to its model: with the tokenizer
          of another one, the numbers mean other words.
@@ -214,7 +214,7 @@ TERMS = [
          model = AutoModelForMaskedLM.from_pretrained("pocket/encoder")
          batch = tokenizer("The nurses went on [MASK] for better pay.", return_tensors="pt")
          tokenizer.convert_ids_to_tokens(model(**batch).logits[0, 5].topk(4).indices)
-         """, ("autoencoding", "CLM", "labels"), (1, 2),
+         """, ("autoencoding", "CLM", "labels"), (1, 2, 3),
          ("masked language modelling", "masked language modeling", "masked language model", "fill-mask")),
     Term("autoregressive", """
          Said of models that guess the next token from those before it, add it to the text, and go on. They are made for
@@ -248,7 +248,7 @@ TERMS = [
                                       encoder_attention_heads=2, decoder_attention_heads=2))
          out = model(torch.tensor([[5, 6, 7, 8, 9]]), decoder_input_ids=torch.tensor([[2, 5]]))
          {"read": tuple(out.encoder_last_hidden_state.shape), "written": tuple(out.last_hidden_state.shape)}
-         """, ("encoder", "decoder", "decoder input IDs"), (2, 7), ("sequence to sequence", "encoder-decoder")),
+         """, ("encoder", "decoder", "decoder input IDs"), (2, 3, 7), ("sequence to sequence", "encoder-decoder")),
     Term("multimodal", """
          Said of models that take in more than text: pictures, sound, video. Each kind is cut into parts and turned into vectors
          of the same width; from then on, a patch of a photo is one more token.

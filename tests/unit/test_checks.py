@@ -20,7 +20,7 @@ from cases_tokenizers import FOUR, FOUR_OTHERS, SIX, SIX_OTHERS
 from cases_training import FIVE, FIVE_OTHERS
 
 from course import BatchEncoding
-from course.checks import lesson_00, lesson_01, lesson_02, lesson_07
+from course.checks import lesson_00, lesson_01, lesson_02, lesson_03, lesson_07
 
 LESSONS = [importlib.import_module(f"course.checks.{path.stem}")
            for path in sorted((Path(__file__).parents[2] / "course/checks").glob("lesson_*.py"))]
@@ -130,6 +130,19 @@ TRIANGLE = torch.ones(5, 5).tril()
 PLACES_OF = pd.DataFrame({"area": ["village", "city", "city", "village", "suburb"], "answer": ["Mud.", "Rent", None, "No", "Bus"]})
 SHORT = ["one two three", "one two three four", "Noise", "and the rent is high"]
 
+NAMED = pd.DataFrame({"word": ["tamsin", "port", "mill", "uni"], "entity_group": ["LOC", "LOC", "LOC", "ORG"],
+                      "score": [0.9, 0.4, 0.7, 0.8]})
+
+
+def plain(text):
+    return re.sub(r"[^\w\s]", "", text.casefold()).split()
+
+
+def overlap_of(written, reference):
+    ours, theirs = (text.lower().strip(".!?").split() for text in (written, reference))
+    return sum(word in theirs for word in ours) / len(ours)
+
+
 CASES = {
     lesson_00.response_rate: (
         (480, 312), (0.65,), [((480 / 312,), "on top"), ((168,), "is not it"), (("65 %",), "one number")]),
@@ -175,6 +188,22 @@ CASES = {
     lesson_01.head_weights: (
         (HEAD,), (24,),
         [((21,), "almost"), ((80,), "whole model"), ((7,), "how many labels"), (("24",), "one whole number")]),
+    lesson_03.places: (
+        (NAMED,), (["tamsin", "mill"],),
+        [((["tamsin", "mill", "uni"],), "names of all kinds"), ((["tamsin", "mill", "port"],), "unsure"),
+         ((["tamsin"],), "has 1"), (("tamsin",), "list of words"), (([0.9, 0.7],), "should hold the words"), ((3,), "list of words")]),
+    lesson_03.precision: (
+        (), (lambda found, marked: sum(name in marked for name in found) / len(found) if found else 0,),
+        [((lambda found, marked: sum(name in marked for name in found) / len(found),), "divided by zero"),
+         ((lambda found, marked: sum(name in found for name in marked) / len(marked),), "divide"),
+         ((lambda found, marked: sum(name[0] in dict(marked) for name in found) / max(1, len(found)),), "wrong group"),
+         ((lambda found, marked: None,), "end with return"), ((0.75,), "function of two lists")]),
+    lesson_03.overlap: (
+        (), (overlap_of,),
+        [((lambda a, b: sum(word in b.split() for word in a.split()) / len(a.split()),), "Capitals"),
+         ((lambda a, b: overlap_of(b, a),), "divide"), ((lambda a, b: 1,), "divide"), ((lambda a, b: None,), "end with return"),
+         ((lambda a, b: sum(word in b.lower() for word in a.lower().strip(".!?").split()) / len(a.split()),), "whole words"),
+         ((1.0,), "function of two texts")]),
     lesson_02.words_in_pieces: (
         ("the newer school is schooling people", tiny.tokenizer()), (["newer", "schooling"],),
         [((["new", "##er", "school", "##ing"],), "begins with ##"), ((["the", "school", "is", "people"],), "stayed whole"),
@@ -258,6 +287,9 @@ def attend_by_loops(q, k, v, mask):
 
 
 OTHERS = {
+    lesson_03.places: [({"tamsin", "mill"},), (NAMED["word"][[0, 2]],), (["mill", "tamsin"],)],
+    lesson_03.precision: [(lambda found, marked: round(len(set(found) & set(marked)) / max(1, len(found)), 2),)],
+    lesson_03.overlap: [(lambda a, b: round(100 * overlap_of(a, b)),), (lambda a, b: len([w for w in plain(a) if w in set(plain(b))]) / len(plain(a)),)],
     lesson_00.response_rate: [(65,), (torch.tensor(312 / 480),)],
     lesson_00.long_answers: [((SHORT[1], SHORT[3]),), (list(filter(lambda text: text.count(" ") > 2, SHORT)),)],
     lesson_00.words: [(lambda text: sum(1 for _ in text.split()),), (lambda text: len(re.findall(r"\S+", text)),)],

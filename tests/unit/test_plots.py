@@ -96,3 +96,11 @@ def test_a_panel_draws_what_is_typed_and_shows_a_still_on_paper():
     bundle = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/plain"] == "A panel: bus"
     assert "said: bus" in bundle["text/html"] and "box to type in" in bundle["text/html"]
+
+
+def test_spans_are_marked_in_words():
+    spans = plots.Spans("Anna <b> left Tamsin.", [{"start": 14, "end": 20, "entity_group": "LOC"},
+                                                  {"start": 0, "end": 4, "entity": "B-PER"}])
+    assert repr(spans) == "[Anna B-PER] <b> left [Tamsin LOC]."
+    assert "&lt;b&gt; left" in (page := spans._repr_html_()) and page.count("<mark") == 2 and "<b>LOC</b>" in page
+    assert repr(plots.Spans("nobody", [])) == "nobody"
