@@ -114,7 +114,8 @@ def labels_in_table(labelled: Any, survey: Any, classifier: Any) -> str | None:
     if len(labelled) < len(survey):
         return (f"{len(survey) - len(labelled)} rows are gone: who left the field empty is still a respondent. Can the labels "
                 "go into the table that has them all?")
-    if list(labelled["answer"].fillna("")) != list(survey["answer"].fillna("")):
+    theirs, ours = (table["answer"].astype(object).fillna("") for table in (labelled, survey))
+    if list(theirs) != list(ours):
         return "the answers are no longer those of the survey, row by row. Did a merge add or move rows?"
     said = labelled["label"].astype(object).where(labelled["label"].notna(), None)
     if wrong := [place for place, label in enumerate(said) if silent.iloc[place] and label is not None]:

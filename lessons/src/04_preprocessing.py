@@ -297,8 +297,8 @@ pd.DataFrame({coder: beside_a(coder) for coder in coders}).T.round(2)
 # *What we see.* How often each agrees with coder A. On *all* answers the model has no chance: A calls almost half of
 # them *mixed*, a label that it does not know. On the others it is hardly better than saying *negative* blindly, and of
 # A's *positive* answers it misses more than a third. Coder B shows what a person reaches. So this model may sort
-# answers for reading; a share of satisfied residents it must not report. Lesson 11 (to come) measures agreement
-# beyond chance, lesson 12 (to come) repairs estimates that rest on such labels.
+# answers for reading; a share of satisfied residents it must not report. Lesson 11 measures agreement
+# beyond chance, lesson 12 repairs estimates that rest on such labels.
 
 # %% [markdown]
 # ## What we learned
