@@ -373,7 +373,7 @@ TERMS = [
          rent, money, tree = model.tokens.weight[tokenizer.convert_tokens_to_ids(["rent", "money", "tree"])]
          near = lambda a, b: round(torch.cosine_similarity(a, b, dim=0).item(), 2)
          {"rent, money": near(rent, money), "rent, tree": near(rent, tree)}
-         """, ("hidden state", "input IDs", "position IDs"), (2, 6, 7), ("word vector", "vector")),
+         """, ("hidden state", "input IDs", "position IDs"), (2, 6, 7, 10), ("word vector", "vector")),
     Term("pooling", """
          Making one vector of many: of the tokens of a text, their mean or that of the first one; of the windows of a long
          document, the mean or the most extreme. The choice is part of the measurement.
