@@ -165,7 +165,7 @@ TERMS = [
              for weight in model.parameters():
                  weight -= 0.01 * weight.grad
          f"loss {before:.3f} -> {model(**batch, labels=torch.tensor([1])).loss:.3f} after one step"
-         """, ("pretrained model", "LoRA", "labels", "loss"), ()),
+         """, ("pretrained model", "LoRA", "labels", "loss"), (5,)),
     Term("LoRA", """
          Low-rank adaptation: fine-tuning that leaves the large matrices of a model alone and learns two thin ones beside each,
          whose product is added. A fine-tuned model is then a small file that belongs to a large one.
@@ -415,7 +415,7 @@ TERMS = [
          from course import AutoModelForSequenceClassification
          model = AutoModelForSequenceClassification.from_pretrained("pocket/sentiment")
          {"attention heads": model.config.num_attention_heads, "head of the task": model.classifier}
-         """, ("attention", "logits", "fine-tuning"), (1, 7),
+         """, ("attention", "logits", "fine-tuning"), (1, 5, 7),
          ("attention head", "classification head", "multi-head attention")),
     Term("causal mask", """
          The rule that a token may look at itself and at what came before, never ahead. Scores of later tokens are set to a very

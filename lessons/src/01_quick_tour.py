@@ -294,7 +294,7 @@ for one in (scratch, topics):
 # %% [markdown]
 # *What we see.* In `scratch` every weight is random. In `topics` two parts are new, and the message names them:
 # `classifier`, the head, and `pooler`, the step before it. The rest already knows English. From scratch takes millions of texts; it pays off for a language that no model has seen.
-# With a few hundred coded answers, change the head: lesson 5 (to come) trains it.
+# With a few hundred coded answers, change the head: lesson 5 trains it.
 #
 # ### Exercise 5 · level 2 of 3 · 4 minutes
 #
