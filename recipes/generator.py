@@ -50,8 +50,8 @@ def read(data: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
             "tales": stories("fairytales_train.txt") + [paragraphs(s) for s in stories("children_classics.txt")],
             "books": [paragraphs(path.read_text(encoding="utf-8")) for path in sorted((folder / "books").glob("*.txt"))],
             "un_general_debate": speeches("un_general_debate_2017.jsonl"),
-            "onestop_elementary": stories("onestop_elementary.txt"), "tinystories": stories("tinystories_part.txt"),
-            }, {"wikitext2_valid": articles("wikitext2_valid.txt"), "fairytales_valid": stories("fairytales_valid.txt"),
+            "onestop_elementary": stories("onestop_elementary.txt"), "tinystories": stories("tinystories_part.txt")}, {
+                "wikitext2_valid": articles("wikitext2_valid.txt"), "fairytales_valid": stories("fairytales_valid.txt"),
                 "state_of_the_union_last_tenth": unions[last:]}
 
 
@@ -133,9 +133,9 @@ def score(data: Path, folder: Path) -> dict:
         ids = tokens(tokenizer, texts)
         for kind, nats in (("", surprise(model, ids)), ("_5gram", -baseline.log_probs(ids))):
             out[f"{name}{kind}"] = bits_per_byte(np.where(ids == tokenizer.eos_token_id, 0.0, nats), ids, sizes)
-    prompts = (HERE / "prompts.txt").read_text(encoding="utf-8").splitlines()
     set_seed(0)
-    out["continuations"] = "\n".join(f"- **{prompt}**{write(tokenizer, model, prompt)}" for prompt in prompts)
+    out["continuations"] = "\n".join(f"- **{prompt}**{write(tokenizer, model, prompt)}" for prompt in
+                                     (HERE / "prompts.txt").read_text(encoding="utf-8").splitlines())
     return out | {"everyday": everyday(
         NAME, lambda rows: [write(tokenizer, model, row["prompt"], max_new_tokens=8, **ALWAYS_THE_BEST) for row in rows],
         lambda found, wanted: any(word in found for word in wanted.split(" / ")))}
