@@ -44,8 +44,7 @@ def read(data: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     def articles(name: str) -> list[str]:
         return re.split(r"\n(?= = [^=]+ = \n)", (folder / name).read_text(encoding="utf-8"))
 
-    unions = speeches("state_of_the_union.jsonl")
-    last = -len(unions) // 10
+    last = -len(unions := speeches("state_of_the_union.jsonl")) // 10
     return {"wikitext2": articles("wikitext2_train.txt"), "state_of_the_union": unions[:last],
             "tales": stories("fairytales_train.txt") + [paragraphs(s) for s in stories("children_classics.txt")],
             "books": [paragraphs(path.read_text(encoding="utf-8")) for path in sorted((folder / "books").glob("*.txt"))],
