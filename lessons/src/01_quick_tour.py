@@ -93,8 +93,8 @@ plots.Panel(guesses, "My children walk to [MASK] every morning.")
 # *What we see.* Five candidates and their probabilities. They are not facts about this family; they mirror the texts
 # that the model was trained on. Turn *children* into *parents*. Then try: The nurse said that [MASK] was tired.
 #
-# Other tasks have the same form: `pipeline("ner")` finds names, `pipeline("translation_en_to_de")` translates (lesson 3).
-# Answers to questions, summaries and labels that you invent are to come.
+# The same form has `ner` (names), `translation_en_to_de`, `question-answering`, `summarization`, `text-generation` and
+# `zero-shot-classification` (labels that you invent); lesson 3 shows some.
 #
 # Name a **model** to replace the default. From the Hub, a public library of models,
 # `model="nlptown/bert-base-multilingual-uncased-sentiment"` gives one to five stars in six languages, after a

@@ -189,8 +189,9 @@ pd.DataFrame({gap: [one["token_str"] for one in unmask(gap)] for gap in gaps})
 # *How it is scored.* By **perplexity**: among how many words, on average, does the model hesitate? *What it gets wrong
 # first:* it repeats the world of its texts, with their cities and their professions.
 #
-# Answers to questions, labels that you invent (zero-shot), summaries and free writing have the same form and are to come
-# here, with their small models.
+# The same form have `question-answering`, `zero-shot-classification` (labels that you invent), `summarization` and
+# `text-generation`; try `pipeline("zero-shot-classification")(text, candidate_labels=["housing", "transport"])`. A
+# section on each is to come.
 
 # %%
 steps = [("fill a gap", "text alone"), ("learn a task", "coded examples"),
