@@ -22,11 +22,15 @@ SIZES = {"vocab_size": len(TOKENS), "hidden_size": 64, "intermediate_size": 96, 
          "num_key_value_heads": 2, "max_position_embeddings": 128, "rope_theta": 5000.0, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
 
 
+SEED = 1
+
+
 def model(kind="llama", **settings):
     made = course.AutoModelForCausalLM.from_config(course.AutoConfig.for_model(kind, **(SIZES | settings))).eval()
+    draw = torch.Generator().manual_seed(SEED)          # whatever making a model draws
     with torch.no_grad():
         for weight in made.parameters():
-            weight.copy_(0.3 * torch.randn(weight.shape) + (weight.dim() == 1))
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=draw) + (weight.dim() == 1))
     return made
 
 
@@ -94,7 +98,7 @@ def test_the_same_model_comes_back(tmp_path, kind, settings):
     torch.testing.assert_close(logits(course.AutoModelForCausalLM.from_pretrained(tmp_path)), logits(made), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("format", "most"), [("F16", 0.01), ("BF16", 0.08), ("Q8_0", 0.2)])
+@pytest.mark.parametrize(("format", "most"), [("F16", 0.005), ("BF16", 0.05), ("Q8_0", 0.1)])
 def test_weights_of_few_bits_come_close(tmp_path, format, most):
     made = model()
     write(tmp_path / "x.gguf", made, quantize=gguf.GGMLQuantizationType[format])

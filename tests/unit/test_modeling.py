@@ -619,7 +619,7 @@ def test_number_formats(folder):
     assert load(folder, torch_dtype="float16").dtype == torch.float16
     assert load(folder, dtype="auto").dtype == resolve_dtype("auto") in (torch.float32, torch.bfloat16)
     assert next(iter(load(folder, dtype="bfloat16", num_labels=7).classifier.parameters())).dtype == torch.bfloat16
-    for wrong in ("float23", "int8", torch.int8, torch.nn, 32):
+    for wrong in ("float23", "int4", torch.int16, torch.nn, 32):
         with pytest.raises(ValueError, match='dtype must be "auto", "float32"'):
             load(folder, dtype=wrong)
 
