@@ -137,7 +137,7 @@ pd.DataFrame(table, index=[text[:30] for text in answers])
 
 # %% [markdown]
 # *What we see.* The probability of POSITIVE. With the mask, more padding changes nothing. Without it, scores move
-# although no word did: a resident's code depends on how much *others* wrote. Nothing warns you.
+# although no word did: a resident's score depends on how much *others* wrote. Nothing warns you.
 #
 # ### Exercise 2 · level 1 of 3 · 4 minutes
 #

@@ -217,7 +217,7 @@ def old_recipe(text):
     words = [word.strip(".,!?") for word in text.lower().split()]
     return " ".join(word for word in words if word not in dropped)
 
-for text in ("The bus line is not bad at all.", "No, it was not a success."):
+for text in ("The bus line is not bad at all.", "No, it was not good."):
     for version in (text, old_recipe(text)):
         print(classifier(version)[0]["label"], version)
 
@@ -295,8 +295,8 @@ pd.DataFrame({coder: beside_a(coder) for coder in coders}).T.round(2)
 
 # %% [markdown]
 # *What we see.* How often each agrees with coder A. On *all* answers the model has no chance: A calls almost half of
-# them *mixed*, a label that it does not know. On the others it is hardly better than saying *negative* blindly, and of
-# A's *positive* answers it misses more than a third. Coder B shows what a person reaches. So this model may sort
+# them *mixed*, a label that it does not know. On the others it does about as well as saying *negative* blindly, and of
+# A's *positive* answers it misses about four in ten. Coder B shows what a person reaches. So this model may sort
 # answers for reading; a share of satisfied residents it must not report. Lesson 11 measures agreement
 # beyond chance, lesson 12 repairs estimates that rest on such labels.
 
