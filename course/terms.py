@@ -39,7 +39,7 @@ TERMS = [
          """, """
          from course import AutoTokenizer
          AutoTokenizer.from_pretrained("pocket/encoder").tokenize("Our neighbourhood is gentrifying.")
-         """, ("tokenizer", "input IDs", "special tokens"), (1, 2, 3, 6, 7), ("subword", "word piece")),
+         """, ("tokenizer", "input IDs", "special tokens"), (1, 2, 3, 6, 7, 8), ("subword", "word piece")),
     Term("tokenizer", """
          The program that cuts a text into tokens and looks up the number of each. It belongs to its model: with the tokenizer
          of another one, the numbers mean other words.
@@ -460,7 +460,7 @@ TERMS = [
          from course import AutoModelForSequenceClassification, AutoTokenizer
          batch = AutoTokenizer.from_pretrained("pocket/sentiment")("I like it here.", return_tensors="pt")
          AutoModelForSequenceClassification.from_pretrained("pocket/sentiment")(**batch).logits.tolist()
-         """, ("softmax", "loss", "head"), (1, 2)),
+         """, ("softmax", "loss", "head"), (1, 2, 8)),
     Term("softmax", """
          Turns any scores into positive numbers that sum to 1. Only differences between scores count, and large ones sharpen the
          result.

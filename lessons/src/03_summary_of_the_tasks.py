@@ -143,7 +143,7 @@ print(reader.decode(ids_written, skip_special_tokens=True))
 
 # %% [markdown]
 # *What we see.* The start token, then the pieces as they were written. How to choose each (`num_beams`, chance or not) is a
-# matter of its own: lesson 8 (to come).
+# matter of its own: lesson 8.
 #
 # *How it is scored.* By comparing with the translation of a person: how many words, and how many neighbours of two, three
 # and four words, does it share? That is **BLEU**. *What it gets wrong first:* it writes fluently where it has not
