@@ -34,6 +34,7 @@ inputs = tokenizer(prompt, return_tensors="pt")
 with torch.inference_mode():
     logits = model(**inputs).logits[0, -1]
 
+# %%
 best = logits.softmax(-1).topk(8)
 words = [repr(tokenizer.decode([number])) for number in best.indices.tolist()]
 plots.probabilities(words, best.values, "What comes next?")
@@ -118,6 +119,7 @@ found = model.generate(**inputs, num_beams=4, num_return_sequences=4,
                        max_new_tokens=5, do_sample=False,
                        return_dict_in_generate=True)
 
+# %%
 def pieces(row):
     new = row[inputs["input_ids"].shape[1]:].tolist()
     return [tokenizer.decode([token]) for token in new]
@@ -137,6 +139,8 @@ plots.tree(beams, found.sequences_scores.tolist(), "Four beams")
 # %%
 story = model.generate(**inputs, max_new_tokens=12, do_sample=False,
                        return_dict_in_generate=True)
+
+# %%
 chances = story.log_probs[0].exp().tolist()
 columns = {"token": pieces(story.sequences[0]), "probability": chances}
 pd.DataFrame(columns).round(2).T
@@ -184,6 +188,7 @@ survey = load_dataset("local_life").query("language == 'en'")
 texts = survey["answer"].dropna().iloc[:40].str.slice(0, 200).tolist()
 labels = ["housing", "transport", "health"]
 
+# %%
 def code(texts, labels, ask="What is it about?"):
     ask = f"{ask} {', '.join(labels)}."
     prompts = [f"{ask}\nAnswer: {text}\nTopic:" for text in texts]
@@ -191,6 +196,7 @@ def code(texts, labels, ask="What is it about?"):
     answers = [f" {label}\n" for label in labels]
     return model.generate(**batch, allowed_outputs=answers, tokenizer=tokenizer)
 
+# %%
 coded = code(texts, labels)
 shares = pd.Series(coded.answers).str.strip().value_counts()
 plots.bars(list(shares.index), shares, "Chosen, of 40 answers", decimals=0)
