@@ -186,9 +186,8 @@ def fine_tune(model, rate):
     args = TrainingArguments("build/lesson_05", num_train_epochs=3, seed=5,
                              per_device_train_batch_size=16, save_strategy="no",
                              learning_rate=rate, warmup_ratio=0.1)
-    trainer = Trainer(
-        model, args, train_dataset=train, eval_dataset=test,
-        processing_class=tokenizer, compute_metrics=scores)
+    trainer = Trainer(model, args, train_dataset=train, eval_dataset=test,
+                      processing_class=tokenizer, compute_metrics=scores)
     trainer.train()
     return trainer
 
