@@ -36,6 +36,9 @@ answers = survey[held_out].copy()
 print((~held_out).sum(), "to learn from,", len(answers), "for the test")
 
 # %%
+from tempfile import mkdtemp
+
+folder = mkdtemp()  # where the runs write their curves
 tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
 
 def example(text, topic):
@@ -183,7 +186,7 @@ def scores(p):
     return classification_scores(p.label_ids, p.predictions.argmax(-1))
 
 def fine_tune(model, rate):
-    args = TrainingArguments("build/lesson_05", num_train_epochs=3, seed=5,
+    args = TrainingArguments(folder, num_train_epochs=3, seed=5,
                              per_device_train_batch_size=16, save_strategy="no",
                              learning_rate=rate, warmup_ratio=0.1)
     trainer = Trainer(model, args, train_dataset=train, eval_dataset=test,
@@ -289,7 +292,7 @@ plots.bars(sizes, curve.mean(), "Accuracy by coded answers", most=1)
 #
 # `tuned.save_model("my_topics")` writes a folder that `pipeline("text-classification", model="my_topics")` loads, and that
 # anybody can load from you. The runs above have written their curves: `%load_ext tensorboard` and then
-# `%tensorboard --logdir build/lesson_05/runs`, each in a cell, draw them inside JupyterLab, without a network.
+# `%tensorboard --logdir {folder}/runs`, each in a cell, draw them inside JupyterLab, without a network.
 #
 # ## The same with a research model
 #
