@@ -15,6 +15,7 @@ FURTHER = """() => {
 }"""
 SPARE = 50          # 80 columns beside an open file list: the last six; Ctrl+B closes the list
 NAMES = sorted(path.stem for path in (ROOT / "lessons/src").glob("*.py"))
+TAUGHT = [name for name in NAMES if "capstone" not in name]         # which is a frame for one's own texts, without exercises
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,10 +24,10 @@ def test_lesson_runs_from_top_to_bottom(open_notebook, name):
     notebook.run_all()
     assert notebook.complaints == []
     shown = " ".join(str(cell["outputs"]) for cell in notebook.cells())
-    assert "Exercise 1: not done yet." in shown
+    assert ("Exercise 1: not done yet." in shown) is (name in TAUGHT)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_solution_shows_its_results_before_anything_is_run(open_notebook, name):
     notebook = open_notebook(f"solutions/{name}.ipynb")
     notebook.page.get_by_text("✓ Exercise 1: ").first.wait_for()
