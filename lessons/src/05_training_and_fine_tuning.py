@@ -214,10 +214,10 @@ print(tuned.as_code())
 # One number hides ten topics. A table for each class, and the texts behind a cell, show what the number is made of.
 
 # %%
-output = tuned.predict(test)
-answers["model"] = [topics[n] for n in output.predictions.argmax(-1)]
+answers["model"] = [topics[n] for n in tuned.predict(test)[0].argmax(-1)]
 display(per_class(answers["topic_a"], answers["model"]).round(2))
-confusion_matrix(answers["topic_a"], answers["model"])
+found = confusion_matrix(answers["topic_a"], answers["model"])
+found.rename(columns=lambda topic: topic[:4])
 
 # %% [markdown]
 # *What we see.* Rows are the coder's topics, columns the model's; the diagonal is agreement. Some topics are found far less

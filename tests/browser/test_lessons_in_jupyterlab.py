@@ -76,7 +76,7 @@ def test_a_click_on_a_term_leads_to_it_the_first_time(open_notebook):
     assert box and 0 <= box["y"] <= 1000, box
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_nothing_is_cut_on_a_small_screen(open_notebook, name):
     """1024 x 768, the file list open: no line of code and no reply is wider than its place."""
     notebook = open_notebook(f"solutions/{name}.ipynb")
