@@ -285,7 +285,8 @@ def read_config(name: str | os.PathLike, gguf_file: str | None = None, **options
     if gguf_file is not None:
         from course import gguf
         return gguf.read_config(hub.find_file(name, gguf_file, **options))  # type: ignore[arg-type]
-    path = name if os.path.isfile(name) else hub.find_file(name, "config.json", **options)
+    is_file = isinstance(name, (str, os.PathLike)) and os.path.isfile(name)       # a number would be an open file to isfile
+    path = name if is_file else hub.find_file(name, "config.json", **options)
     return hub.read_json(path)
 
 

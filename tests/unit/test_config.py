@@ -281,3 +281,10 @@ def test_rotary_settings_as_transformers_5_writes_them(found, theta, scaling, tm
 def test_rotary_settings_that_cannot_be_read(settings, message):
     with pytest.raises(ValueError, match=message):
         AutoConfig.for_model("llama", **settings)
+
+
+def test_a_number_is_no_open_file(tmp_path):
+    """os.path.isfile takes a number for an open file of that number."""
+    (tmp_path / "open.txt").write_text("{}")
+    with open(tmp_path / "open.txt") as file, pytest.raises(TypeError, match=f"a folder is needed, got {file.fileno()}"):
+        course.AutoConfig.from_pretrained(file.fileno())
