@@ -93,6 +93,8 @@ threads.sleep_while_waiting()
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("plots", "widgets"):
+        return importlib.import_module(f"course.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'course' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from course.training import checkpoints, setup
 from course.training.arguments import TrainingArguments
 from course.training.batches import Batches, as_rows, lengths_of
-from course.training.callbacks import TrainerCallback, TrainerControl, TrainerState, default_callbacks, duration
+from course.training.callbacks import (
+    NotebookCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    default_callbacks,
+    duration,
+)
 from course.training.collators import DataCollatorWithPadding, default_data_collator
 from course.training.optimization import get_scheduler
 
@@ -129,7 +136,10 @@ class TrainerBase:
             (Path(self.args.output_dir) / f"{split}_results.json").write_text(json.dumps(metrics, indent=2) + "\n")
 
     def add_callback(self, callback: TrainerCallback | type) -> None:
-        self.callbacks.append(callback() if isinstance(callback, type) else callback)
+        callback = callback() if isinstance(callback, type) else callback
+        if isinstance(callback, NotebookCallback):    # one that shows the run replaces ours
+            self.remove_callback(NotebookCallback)
+        self.callbacks.append(callback)
 
     def remove_callback(self, callback: TrainerCallback | type) -> None:
         self.callbacks = [c for c in self.callbacks if c is not callback and type(c) is not callback]

@@ -1,0 +1,96 @@
+"""Confusion explorer: how often each label is taken for which, and the texts behind each cell."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from course.widgets.base import Explorer, line, short
+
+MOST_LABELS, MOST_TEXTS = 10, 20
+
+
+def confusion_explorer(labels: Sequence[Any], predictions: Sequence[Any], texts: Sequence[str],
+                       names: Sequence[str] | None = None) -> "Confusion":
+    """A button for each pair of label and prediction; it shows the texts. names: what the numbers 0, 1, … mean."""
+    from course.training.metrics import confusion_matrix
+    labels, predictions, texts = list(labels), list(predictions), [str(text) for text in texts]
+    if len(texts) != len(labels):
+        raise ValueError(f"{len(labels)} labels and {len(texts)} texts: each label needs its text")
+    table = confusion_matrix(labels, predictions, names)
+    if len(table) > MOST_LABELS:
+        raise ValueError(f"{len(table)} labels make a table nobody can read: choose {MOST_LABELS} or fewer")
+    if names is not None:
+        labels, predictions = ([names[one] if not isinstance(one, str) else one for one in side]
+                               for side in (labels, predictions))
+    return Confusion(table, list(zip(labels, predictions, texts, strict=True)))
+
+
+class Confusion(Explorer):
+    """values: cell, a pair (label, prediction)."""
+
+    def __init__(self, table: Any, rows: list[tuple[Any, Any, str]]):
+        self.table, self.rows, self.names = table, rows, list(table.index)
+        wrong = [(count, i != j, (a, b)) for i, a in enumerate(self.names) for j, b in enumerate(self.names)
+                 if (count := table.iloc[i, j])]
+        super().__init__(cell=max(wrong, key=lambda one: (one[1], one[0]))[2])      # the most frequent mistake
+
+    def controls(self, w: Any) -> dict[str, Any]:
+        return {}
+
+    @property
+    def widget(self) -> Any:
+        if self.made is None:
+            import ipywidgets as w
+            self.shown = w.HTML(self.texts_behind())
+            size, self.buttons = w.Layout(width="96px", height="34px"), {}
+            cells: list[Any] = [w.HTML("<b>label ↓ predicted →</b>"), *(w.HTML(named(name)) for name in self.names)]
+            for i, name in enumerate(self.names):
+                cells.append(w.HTML(named(name)))
+                for j, other in enumerate(self.names):
+                    count = int(self.table.iloc[i, j])
+                    button = w.Button(description=str(count), tooltip=f"{count} texts with the label {name}, predicted {other}",
+                                      layout=size, disabled=not count)
+                    button.on_click(lambda _, cell=(name, other): self.choose("cell", cell))
+                    self.buttons[name, other] = button
+                    cells.append(button)
+            grid = w.GridBox(cells, layout=w.Layout(grid_template_columns=f"150px repeat({len(self.names)}, 100px)"))
+            self.made = w.VBox([grid, self.shown])
+            self.after()
+        return self.made
+
+    def after(self) -> None:
+        for cell, button in self.buttons.items():
+            button.button_style = "primary" if cell == self.values["cell"] else "info" if cell[0] == cell[1] else ""
+
+    def renew(self) -> None:
+        self.shown.value = self.texts_behind()
+        self.after()
+
+    def behind(self) -> list[str]:
+        return [text for label, predicted, text in self.rows if (label, predicted) == self.values["cell"]]
+
+    def texts_behind(self) -> str:
+        label, predicted = self.values["cell"]
+        found = self.behind()
+        items = "".join(f"<li>{html.escape(short(text, 300))}</li>" for text in found[:MOST_TEXTS])
+        more = line(f"… and {len(found) - MOST_TEXTS} more") if len(found) > MOST_TEXTS else ""
+        right = "right" if label == predicted else "wrong"
+        return (f"<div><b>{len(found)} texts with the label {html.escape(str(label))}, predicted "
+                f'{html.escape(str(predicted))}</b> ({right})</div><ol style="max-width: 60em">{items}</ol>{more}')
+
+    def draw(self) -> str:
+        head = "".join(f'<th scope="col" style="padding: 2px 8px">{html.escape(str(name))}</th>' for name in self.names)
+        body = "".join(
+            f'<tr><th scope="row" style="padding: 2px 8px">{html.escape(str(name))}</th>'
+            + "".join(f'<td style="padding: 2px 8px">{self.table.iloc[i, j]}</td>' for j in range(len(self.names))) + "</tr>"
+            for i, name in enumerate(self.names))
+        return (f'<table><tr><th style="padding: 2px 8px">label ↓ predicted →</th>{head}</tr>{body}</table>'
+                + self.texts_behind())
+
+    def say(self) -> str:
+        label, predicted = self.values["cell"]
+        return f"{self.table}\n{len(self.behind())} texts with the label {label}, predicted {predicted}"
+
+
+def named(name: Any) -> str:
+    return f'<span style="overflow-wrap: anywhere"><b>{html.escape(short(str(name), 24))}</b></span>'
