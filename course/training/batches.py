@@ -8,8 +8,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+
+from course.training.seed import set_seed
 
 MEGA = 50               # batches that are sorted by length together: little padding, and still a different order every time
 
@@ -61,6 +64,28 @@ def length_groups(order: list[int], lengths: Sequence[int], size: int, generator
     return [i for batch in mixed for i in order[batch * size:(batch + 1) * size]] + order[full * size:]
 
 
+class Fetch(Dataset):
+    """(number of a batch, numbers of its examples) -> the batch.
+
+    A worker draws the random numbers of each batch (masks, a data set that changes its texts) anew from seed, epoch, process
+    and number of the batch: a run that goes on in the middle has other workers, and the same batches.
+    """
+
+    def __init__(self, rows: Any, collate: Callable[[list], Any], seeds: tuple[int, ...]):
+        self.rows, self.collate, self.seeds = rows, collate, seeds
+
+    def __getitem__(self, key: tuple[int, list[int]]) -> Any:
+        number, places = key
+        if get_worker_info() is not None:             # without workers the state of the run goes on, and is in its checkpoints
+            set_seed(int(np.random.SeedSequence([*self.seeds, number]).generate_state(1)[0]))
+        together = getattr(self.rows, "__getitems__", None)          # all at once where the data set knows how
+        return self.collate(together(places) if together else [self.rows[place] for place in places])
+
+
+def as_it_is(batch: Any) -> Any:
+    return batch
+
+
 class Batches:
     """The batches of one process.
 
@@ -110,10 +135,11 @@ class Batches:
         if self.is_stream:
             yield from self.stream(epoch, skip)
             return
-        plan = self.plan(epoch)[skip:]
-        mine = [self.share(batch) for batch in plan]
-        loader = DataLoader(self.rows, batch_sampler=[own or batch[:1] for own, batch in zip(mine, plan, strict=True)],
-                            collate_fn=self.collate, num_workers=self.workers, pin_memory=self.pin,
+        plan = list(enumerate(self.plan(epoch)))[skip:]
+        mine = [self.share(batch) for _, batch in plan]
+        loader = DataLoader(Fetch(self.rows, self.collate, (self.seed, epoch, self.rank)), batch_size=None,
+                            sampler=[(number, own or batch[:1]) for own, (number, batch) in zip(mine, plan, strict=True)],
+                            collate_fn=as_it_is, num_workers=self.workers, pin_memory=self.pin,
                             # its own random numbers: those of the model do not depend on how often an epoch is begun
                             generator=torch.Generator().manual_seed(self.seed + epoch))
         yield from zip(mine, loader, strict=True)

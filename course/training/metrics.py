@@ -2,9 +2,12 @@
 
     def compute_metrics(prediction):
         return classification_scores(prediction.label_ids, prediction.predictions.argmax(-1))
+
+    args = TrainingArguments("out", predict_with_generate=True)          # summaries, translations: scored as written
+    trainer = Trainer(model, args, …, compute_metrics=text_scores(tokenizer, "rouge", "bleu"))
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,3 +91,71 @@ def counts(labels: Any, predictions: Any, names: Sequence[str] | None) -> tuple[
     table = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(table, (np.searchsorted(classes, labels), np.searchsorted(classes, predictions)), 1)
     return table, classes.tolist() if names is None else list(names)
+
+
+# -- texts that were written ---------------------------------------------------------------------------------------------
+
+
+def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """rouge1, rouge2, rougeL and rougeLsum: the mean F, from 0 to 1, of the shared words, pairs of words and longest common
+    sequences (Lin 2004; rougeLsum: line by line), by the library rouge-score, with its stemmer.
+
+    It knows the letters a to z alone: raises ValueError for references in another script.
+    """
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError:
+        raise ImportError('ROUGE is counted by the library rouge-score: pip install "course[metrics]"') from None
+    pairs, letters = paired(predictions, references), [letter for text in references for letter in text if letter.isalpha()]
+    if 2 * sum(letter.isascii() for letter in letters) < len(letters):
+        raise ValueError("ROUGE counts words of the letters a to z, and the references are in another script: use bleu")
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL", "rougeLsum"], use_stemmer=True)
+    rows = [scorer.score(reference, prediction) for prediction, reference in pairs]
+    return {name: float(np.mean([row[name].fmeasure for row in rows])) for name in scorer.rouge_types}
+
+
+def bleu(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """bleu, from 0 to 100: BLEU of the whole corpus (Papineni et al. 2002) as the library sacrebleu counts it (Post 2018)."""
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError:
+        raise ImportError('BLEU is counted by the library sacrebleu: pip install "course[metrics]"') from None
+    pairs = paired(predictions, references)
+    return {"bleu": BLEU().corpus_score([p for p, _ in pairs], [[r for _, r in pairs]]).score}
+
+
+def paired(predictions: Sequence[str], references: Sequence[str]) -> list[tuple[str, str]]:
+    if isinstance(predictions, str) or isinstance(references, str) or len(predictions) != len(references) or not predictions:
+        raise ValueError("scores of texts need two lists of the same length: what was written, and for each text what it is "
+                         "compared with")
+    return list(zip(predictions, references, strict=True))
+
+
+TEXT_SCORES: dict[str, Callable[[Sequence[str], Sequence[str]], dict[str, float]]] = {"rouge": rouge, "bleu": bleu}
+
+
+def text_scores(tokenizer: Any, *names: str) -> Callable[[EvalPrediction], dict[str, float]]:
+    """A compute_metrics for predict_with_generate: decodes what was written and the labels, and gives the scores named
+    ("rouge", "bleu") and gen_len, the mean number of tokens written.
+
+    Raises ValueError for another name, and ImportError with the cure at once, not after an epoch.
+    """
+    if not names or set(names) - set(TEXT_SCORES):
+        raise ValueError(f"text_scores(tokenizer, …) takes one or more of {', '.join(map(repr, TEXT_SCORES))}; got "
+                         f"{', '.join(map(repr, names)) or 'none'}")
+    for name in names:
+        TEXT_SCORES[name](["a"], ["a"])
+
+    def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+        special = set(tokenizer.all_special_ids)
+        rows = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+        if np.ndim(rows) != 2 or np.asarray(rows).dtype.kind not in "iu":
+            raise ValueError("these predictions are scores of tokens, not texts: TrainingArguments(predict_with_generate=True)")
+        written, wanted = ([[int(token) for token in row if token >= 0] for row in part]
+                           for part in (rows, prediction.label_ids))
+        texts = [[tokenizer.decode(row, skip_special_tokens=True).strip() for row in part] for part in (written, wanted)]
+        found: dict[str, float] = {}
+        for name in names:
+            found |= TEXT_SCORES[name](*texts)
+        return found | {"gen_len": float(np.mean([sum(token not in special for token in row) for row in written]))}
+    return compute_metrics

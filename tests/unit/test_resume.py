@@ -152,3 +152,17 @@ def test_a_best_model_survives_a_stop(tmp_path):
     made.train()
     assert made.state.best_global_step == 2 and {p.name for p in checkpoints.folders(tmp_path)} == {"checkpoint-2", "checkpoint-8"}
     assert tiny.same_weights(made.model, course.BertForSequenceClassification.from_pretrained(tmp_path / "checkpoint-2"))
+
+
+def test_workers_that_prepare_batches_draw_the_same_masks_after_a_stop(tmp_path):
+    """Each batch has its own random numbers, so it does not matter which worker makes it, and how many it made before."""
+    def made(folder):
+        found = killing.make(folder, "masked words")
+        found.args.dataloader_num_workers = 2
+        return found
+    whole, again = made(tmp_path / "whole"), made(tmp_path / "again")
+    whole.train()
+    again.train(resume_from_checkpoint=str(tmp_path / "whole/checkpoint-3"))
+    assert killing.trace(again)["weights"] == killing.trace(whole)["weights"]
+    first, other = ([batch["input_ids"].tolist() for _, batch in whole.get_train_dataloader().epoch(epoch)] for epoch in (0, 1))
+    assert first != other and first == [batch["input_ids"].tolist() for _, batch in again.get_train_dataloader().epoch(0)]
