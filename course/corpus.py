@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from course import hub
+from course import hub, notes
 
 PIECE = 2048            # rows: enough to sort by length, little enough to lose at a crash
 
@@ -66,7 +66,6 @@ def annotate_file(source: str | Path, target: str | Path, task: str, column: str
         import pyarrow.parquet as pq
     except ImportError:
         raise ImportError('large files are read with Arrow: pip install "course[corpus]"') from None
-    from tqdm import tqdm
     source, target = Path(source).expanduser(), Path(target).expanduser()
     if target.exists():
         raise FileExistsError(f"{target} is there already: delete it, or choose another name")
@@ -74,7 +73,7 @@ def annotate_file(source: str | Path, target: str | Path, task: str, column: str
     begin(parts, {"source": str(source.absolute()), "bytes": size_of(source), "task": task, "model": model, "column": column,
                   "piece": piece, "options": repr(sorted(options.items()))})
     annotator, total, done, began = Annotator(task, column, model, **options), dataset.count_rows(), 0, time.monotonic()
-    with tqdm(total=total, unit="text", disable=not progress) as bar:
+    with notes.progress(total=total, unit="text", disable=not progress) as bar:
         for number, table in enumerate(pieces(dataset, piece)):
             path = parts / f"{number:08d}.parquet"
             if not path.exists():

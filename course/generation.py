@@ -16,6 +16,7 @@ from torch import Tensor
 
 from course.decoding import Writing, beam_search, search
 from course.generation_config import GenerationConfig
+from course.notes import note
 from course.outputs import AllowedOutput, GenerateOutput
 from course.scores import score_functions
 from course.speed import by_columns
@@ -109,7 +110,7 @@ class LanguageModel:
                     yield text[len(shown):]
                     shown = text
         except KeyboardInterrupt:
-            log.warning("Interrupted: the text ends here.")
+            note("Interrupted: the text ends here.")
 
     def compute_transition_scores(self, sequences: Tensor, scores: Sequence[Tensor], beam_indices: Tensor | None = None,
                                   normalize_logits: bool = False) -> Tensor:
@@ -199,8 +200,8 @@ class LanguageModel:
             raise ValueError(f"the prompt has {longest} tokens, and this model has room for {most} together with what it "
                              "writes: shorten the prompt")
         if asked:
-            log.warning("This model has room for %d tokens, prompt and text together: a text gets at most %d new ones.", most,
-                        most - longest)
+            note("This model has room for %d tokens, prompt and text together: a text gets at most %d new ones.", most,
+                 most - longest)
         return room.clamp(max=most - own)
 
     @staticmethod

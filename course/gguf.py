@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from tokenizers import AddedToken
 
+from course.notes import progress
+
 SCALARS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}          # number of a type -> its letter for struct
 TEXT, LIST = 8, 9
 NORMAL, UNKNOWN, CONTROL, USER = 1, 2, 3, 4                                   # kinds of tokens
@@ -155,10 +157,9 @@ def llama3_scaling(slower: np.ndarray, base: float) -> dict[str, Any]:
 def read_tensors(path: Path) -> Iterator[tuple[str, Any]]:
     """(name on the Hub, tensor) of each weight."""
     import torch
-    from tqdm.auto import tqdm
     file = File(path)
     kind = file.architecture
-    for name in tqdm(file.tensors, desc=path.name, unit="tensor", disable=None, leave=False):
+    for name in progress(file.tensors, desc=path.name, unit="tensor", disable=None, leave=False):
         if name == "rope_freqs.weight":               # a setting; see read_config
             continue
         layer, part, last = re.fullmatch(r"(?:blk\.(\d+)\.)?(.*?)(\.\w+)?", name).groups()  # type: ignore[union-attr]

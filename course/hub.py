@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from course.notes import note
+
 POCKET = Path(__file__).parent / "pocket"
 # An installed package has the data sets inside, a checkout beside it (pyproject.toml says so).
 DATASETS = next((p for p in (Path(__file__).with_name("datasets"), Path(__file__).parents[1] / "datasets") if p.is_dir()),
@@ -187,7 +189,7 @@ def download(name: str, filename: str, cache: Path, revision: str | None, token:
             if error.response.status_code >= 500:
                 raise
         if size and size > 50e6:
-            print(f"Downloading {name}/{filename}: {size / 1e6:,.0f} MB to {cache}", flush=True)
+            note(f"Downloading {name}/{filename}: {size / 1e6:,.0f} MB to {cache}")
         path = Path(huggingface_hub.hf_hub_download(name, filename, cache_dir=cache, token=token, force_download=force,
                                                     **where))
         blob = path.resolve()

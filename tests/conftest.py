@@ -1,5 +1,6 @@
 """For every suite: no network but loopback, a cache of its own, the same random numbers every time."""
 
+import logging
 import os
 import shutil
 import socket
@@ -14,6 +15,8 @@ for name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE",
              "PYTORCH_TRANSFORMERS_CACHE", "PYTORCH_PRETRAINED_BERT_CACHE", "TRANSFORMERS_OFFLINE", "COURSE_DEFAULTS"):
     os.environ.pop(name, None)
 os.environ.update(HF_HOME=CACHE, HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+
+logging.getLogger("course").setLevel("INFO")          # notes come as records, so caplog has them
 
 attempts: list[str] = []
 

@@ -3,7 +3,6 @@
 import difflib
 import importlib
 import importlib.util
-import logging
 import os
 import re
 from typing import Any, NamedTuple
@@ -14,12 +13,11 @@ from course import hub
 from course.checkpoint import resolve_dtype
 from course.modeling import PreTrainedModel
 from course.models import auto as auto_models
+from course.notes import note
 from course.pipelines.base import Pipeline
 from course.speed import by_columns, fastest, to_int8_reading
 from course.tokenizers.auto import AutoTokenizer
 from course.tokenizers.base import PreTrainedTokenizer
-
-log = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):
@@ -94,7 +92,7 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
             raise FileNotFoundError(f"{pocket}, the small model for {task}, is not part of this version of course yet: name "
                                     f"a model, pipeline({task!r}, model={classic!r})")
         research = "" if model == classic else f"; for research, name a larger model such as {classic!r}"
-        log.warning("No model was named: %s uses %s%s.", task, model, research)
+        note("No model was named: %s uses %s%s.", task, model, research)
     device = choose_device(device)
     with hub.each_file_once():
         loaded, words, names = load(auto_class, model, tokenizer, dtype, device, use_fast, given, options)

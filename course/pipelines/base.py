@@ -10,7 +10,6 @@ A text that is longer than the model reads becomes several rows, overlapping by 
 """
 
 import difflib
-import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -21,22 +20,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from course.modeling import PreTrainedModel
+from course.notes import note, once, progress
 from course.tokenizers.base import NO_LIMIT, PreTrainedTokenizer
 from course.tokenizers.encoding import BatchEncoding, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
 WINDOW = 1024                                       # items that are sorted together
 # at most so many rows, and so many tokens, are computed together: on a CPU what fits into its cache
 CPU_BATCH = (32, 2048)
 GPU_BATCH = (256, 32768)
 NO_EFFECT = ("padding", "num_workers")              # options of tutorials that change no answer here
-said: set[str] = set()                              # notes that were given already
 
 
 class Pipeline:
@@ -160,7 +157,7 @@ class Pipeline:
                total: int | None = None) -> Iterator[Any]:
         """The answers in the order of the items, a window at a time."""
         iterator, seen, losses, long = iter(items), 0, [0], 0
-        with tqdm(total=total, desc=self.task, unit="text", delay=2, leave=False) as bar:
+        with progress(total=total, desc=self.task, unit="text", delay=2, leave=False) as bar:
             while window := list(islice(iterator, WINDOW)):
                 for number, item in enumerate(window):
                     if not self.is_one(item):
@@ -187,12 +184,12 @@ class Pipeline:
     def report(self, seen: int, losses: list[int], long: int, options: dict[str, Any]) -> None:
         """Says at the end what happened to long texts."""
         if max(losses):
-            log.warning("%d of %d texts had more than %d tokens and were cut at the end, by up to %d tokens: the answer does "
-                        "not know what stood there. Leave truncation out, and they are read in parts; truncation=False gives "
-                        "an error instead.", len(losses) - 1, seen, self.limit(options), max(losses))
+            note("%d of %d texts had more than %d tokens and were cut at the end, by up to %d tokens: the answer does not "
+                 "know what stood there. Leave truncation out, and they are read in parts; truncation=False gives an error "
+                 "instead.", len(losses) - 1, seen, self.limit(options), max(losses))
         if long and self.joined:
-            log.warning("%d of %d texts had more than %d tokens: they were read in parts, and %s. truncation=True reads the "
-                        "beginning alone.", long, seen, self.limit(options), self.joined)
+            note("%d of %d texts had more than %d tokens: they were read in parts, and %s. truncation=True reads the "
+                 "beginning alone.", long, seen, self.limit(options), self.joined)
 
     def limit(self, options: dict[str, Any]) -> int:
         """The tokens that one row may have."""
@@ -320,13 +317,6 @@ def whole(name: str, value: int | None) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return value
-
-
-def once(note: str) -> None:
-    """Says something the first time only."""
-    if note not in said:
-        said.add(note)
-        log.warning(note)
 
 
 def show(text: str) -> None:

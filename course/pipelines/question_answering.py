@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from course.pipelines.base import Pipeline, once, whole
+from course.notes import once
+from course.pipelines.base import Pipeline, whole
 from course.tokenizers.encoding import BatchEncoding, Row
 
 

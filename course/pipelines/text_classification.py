@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from course.modeling import PreTrainedModel
-from course.pipelines.base import Pipeline, once, whole
+from course.notes import once
+from course.pipelines.base import Pipeline, whole
 from course.tokenizers.encoding import BatchEncoding, Row
 
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from course.pipelines.base import Pipeline, once, shorten
+from course.notes import once
+from course.pipelines.base import Pipeline, shorten
 from course.tokenizers.encoding import BatchEncoding, Row
 from course.tokenizers.wordpiece import BertTokenizer
 

@@ -1,13 +1,16 @@
 """zero-shot-classification: a text and labels that nobody has trained -> how well each label fits."""
 
+import logging
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from course.pipelines.base import Pipeline, once
+from course.pipelines.base import Pipeline
 from course.pipelines.text_classification import averaged, logits_of
 from course.tokenizers.encoding import BatchEncoding, Row
+
+log = logging.getLogger(__name__)
 
 
 class ZeroShotClassificationPipeline(Pipeline):
@@ -34,8 +37,9 @@ class ZeroShotClassificationPipeline(Pipeline):
                                   -1 if self.entailment == 0 else 0)
         self.columns = self.columns | {"hypothesis"}  # which label a row asks for
         if self.entailment == -1:
-            once("zero-shot-classification needs a model of natural language inference, and this one has no label 'entailment' "
-                 f"(it has {', '.join(labels)}): its last label is taken for it, and the scores mean little.")
+            log.warning("zero-shot-classification needs a model of natural language inference, and this one has no label "
+                        "'entailment' (it has %s): its last label is taken for it, and the scores mean little.",
+                        ", ".join(labels))
 
     def __call__(self, sequences: Any, candidate_labels: Any = None, *,  # type: ignore[override]
                  batch_size: int | None = None, **options: Any) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from course import __version__, hub
+from course.notes import progress
 from course.research.agreement import Report
 from course.research.codebook import Codebook
 from course.research.evidence import estimate, with_id
@@ -186,10 +187,9 @@ def fine_tuned(pipe: Any, texts: list[str], codebook: Codebook, style: str, shot
 def prompted(pipe: Any, texts: list[str], codebook: Codebook, style: str, shots: int, examples: Any, seed: int) -> np.ndarray:
     """Each label is scored in full as the answer, with a line break behind it, so that none is how another begins."""
     import torch
-    from tqdm import tqdm
     answers = [f" {name}\n" for name in codebook]
     found = []
-    for start in tqdm(range(0, len(texts), 32), desc="prompt", unit="batch", delay=2, leave=False):
+    for start in progress(range(0, len(texts), 32), desc="prompt", unit="batch", delay=2, leave=False):
         prompts = [codebook.prompt(text, style, shots) for text in texts[start:start + 32]]
         batch = pipe.tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt",
                                split_special_tokens=True).to(pipe.device)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from course.notes import note
 from course.tokenizers.encoding import Pieces, Row, whole
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,8 @@ def truncation_of(truncation: bool | str | None, max_length: int | None, padding
     if truncation is None:
         truncation = max_length is not None and padding is False
         if truncation and verbose:
-            log.warning("max_length=%d without truncation: texts are cut as with truncation=True; say so to be clear",
-                        max_length)
+            note("max_length=%d without truncation: texts are cut as with truncation=True; say so to be clear",
+                 max_length)
     strategies = ("longest_first", "only_first", "only_second")
     strategy = {True: "longest_first", False: None, "do_not_truncate": None}.get(truncation, truncation)
     if strategy is not None and strategy not in strategies:

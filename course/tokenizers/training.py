@@ -22,7 +22,6 @@ import difflib
 import heapq
 import inspect
 import json
-import logging
 import math
 import sys
 from collections import Counter, defaultdict
@@ -32,8 +31,8 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, models, trainers
-from tqdm.auto import tqdm
 
+from course.notes import note, progress
 from course.tokenizers.base import clean_unicode
 from course.tokenizers.bpe import OpenAIGPTTokenizer, Pair
 from course.tokenizers.byte_bpe import BYTES, ByteBPETokenizer, GPT2Tokenizer
@@ -42,7 +41,6 @@ from course.tokenizers.special import ROLES
 from course.tokenizers.unigram import CONTROL, NORMAL, UNKNOWN, T5Tokenizer, UnigramTokenizer
 from course.tokenizers.wordpiece import BertTokenizer
 
-log = logging.getLogger(__name__)
 Words = dict[str, int]                                    # word -> how often it occurs
 LONGEST_WORD = 100                                        # a longer one (no blanks: a link, Thai) is learnt from in parts
 LONGEST_PIECE = 16                                        # of Unigram, as in SentencePiece
@@ -103,7 +101,7 @@ def train_unigram(texts: Iterable[str], vocab_size: int = 8000, *, limit_alphabe
     words = count_words(texts, tokenizer_class(pieces=known, **options), limit_alphabet)
     check_room(vocab_size, special + alphabet(words))
     scores = (unigram_in_rust if use_fast else unigram_in_python)(words, vocab_size - len(special))
-    warn_if_few(len(special) + len(scores), vocab_size)
+    note_if_few(len(special) + len(scores), vocab_size)
     # a file keeps 32 bits of a score; what is rounded now stays the same when it is saved and read
     pieces = [(piece, float(np.float32(score)), NORMAL) for piece, score in scores.items()]
     return engine_class(tokenizer_class, use_fast)(pieces=known + pieces, **options)
@@ -137,7 +135,7 @@ def count_words(texts: Iterable[str], tokenizer: Any, limit_alphabet: int | None
     if limit_alphabet is not None:
         whole("limit_alphabet", limit_alphabet)
     seen: Counter[str] = Counter()
-    for number, text in enumerate(tqdm(texts, desc="counting words", unit="text", delay=2, leave=False)):
+    for number, text in enumerate(progress(texts, desc="counting words", unit="text", delay=2, leave=False)):
         if not isinstance(text, str):
             raise TypeError(f"texts must hold texts, number {number} (counting from 0) is {type(text).__name__} "
                             f"{str(text)[:40]!r}; drop missing values first, make numbers text with str(…)")
@@ -154,8 +152,8 @@ def count_words(texts: Iterable[str], tokenizer: Any, limit_alphabet: int | None
         raise ValueError("texts holds no words to learn from: is it empty, or an iterator that was used up before?")
     rare = set(sorted(letters, key=lambda letter: (-letters[letter], letter))[limit_alphabet:] if limit_alphabet else ())
     if rare:
-        log.warning("limit_alphabet=%d leaves out %d rarer letters (%s …); words with them will be unknown or in parts",
-                    limit_alphabet, len(rare), " ".join(sorted(rare)[:10]))
+        note("limit_alphabet=%d leaves out %d rarer letters (%s …); words with them will be unknown or in parts",
+             limit_alphabet, len(rare), " ".join(sorted(rare)[:10]))
     return {word: count for word, count in words.items() if rare.isdisjoint(word)}
 
 
@@ -184,9 +182,9 @@ def check_room(vocab_size: int, start: list[str]) -> None:
                          "more, or let limit_alphabet=… leave out rare letters")
 
 
-def warn_if_few(found: int, vocab_size: int) -> None:
+def note_if_few(found: int, vocab_size: int) -> None:
     if found < vocab_size:
-        log.warning("the texts give only %d of the %d pieces asked for: nothing else occurs often enough", found, vocab_size)
+        note("the texts give only %d of the %d pieces asked for: nothing else occurs often enough", found, vocab_size)
 
 
 def engine_class(tokenizer_class: type, use_fast: bool) -> Any:
@@ -204,7 +202,7 @@ def learn_merges(words: Words, start: list[str], vocab_size: int, min_frequency:
     whole("min_frequency", min_frequency)
     learn = merges_in_rust if use_fast else merges_in_python
     vocab, merges = learn(words, numbered(start), vocab_size, min_frequency, inner, end)
-    warn_if_few(len(vocab), vocab_size)
+    note_if_few(len(vocab), vocab_size)
     return vocab, merges
 
 
@@ -226,7 +224,7 @@ def merges_in_python(words: Words, vocab: dict[str, int], vocab_size: int, min_f
     heap = [(-count, pair) for pair, count in pairs.items()]
     heapq.heapify(heap)
     merges: list[Pair] = []
-    with tqdm(total=vocab_size - len(vocab), desc="merging", unit="piece", delay=2, leave=False) as bar:
+    with progress(total=vocab_size - len(vocab), desc="merging", unit="piece", delay=2, leave=False) as bar:
         while heap and len(vocab) < vocab_size:
             count, best = heapq.heappop(heap)
             if -count != pairs[best]:
@@ -292,7 +290,7 @@ def running(words: Words) -> Iterator[str]:
 def unigram_in_python(words: Words, size: int) -> dict[str, float]:
     """Piece -> logarithm of its probability, the most probable first; letters always stay, so that every word can be cut."""
     scores = estimated(seeds(words, 10 * size))
-    with tqdm(total=max(0, len(scores) - size), desc="pruning", unit="piece", delay=2, leave=False) as bar:
+    with progress(total=max(0, len(scores) - size), desc="pruning", unit="piece", delay=2, leave=False) as bar:
         while True:
             expected = expectation(words, scores)
             scores = estimated(expected)

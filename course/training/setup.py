@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from course import lora
 from course.modeling import PreTrainedModel
+from course.notes import note
 from course.training import checkpoints
 from course.training.arguments import TrainingArguments
 from course.training.batches import Batches
@@ -287,7 +288,7 @@ def interrupts() -> Iterator[Interrupt]:
         if found.asked:
             raise KeyboardInterrupt
         found.asked = True
-        log.warning("The run stops after this step, with a checkpoint. Once more, and it stops at once without one.")
+        note("The run stops after this step, with a checkpoint. Once more, and it stops at once without one.")
 
     if threading.current_thread() is threading.main_thread():      # the only one that may
         before = {n: signal.signal(n, handler) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -314,7 +315,7 @@ def save_weights(model: nn.Module, folder: Path) -> None:
             model.save_pretrained(folder)
             return
         except ValueError:                            # a part of the user's own has no name on the Hub
-            log.warning("%s has parts of its own: its weights are saved as pytorch_model.bin", type(model).__name__)
+            note("%s has parts of its own: its weights are saved as pytorch_model.bin", type(model).__name__)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
 
 

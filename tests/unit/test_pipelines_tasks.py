@@ -11,8 +11,8 @@ import tiny
 import torch
 
 import course
-from course import hub, pipeline
-from course.pipelines import TASKS, base
+from course import hub, notes, pipeline
+from course.pipelines import TASKS
 from course.tokenizers.byte_bpe import BYTES
 
 TAGS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}
@@ -335,7 +335,7 @@ def test_scores_that_are_no_numbers(ner, qa, zero, similar):
 
 
 def test_keywords_of_tutorials(ner, tmp_path, caplog):
-    base.said.clear()
+    notes.said.clear()
     classify = made(tmp_path, "text-classification", "ForSequenceClassification")
     wanted = classify("good " * 9, truncation=True, max_length=5)
     assert classify("good " * 9, padding=True, num_workers=2, truncation=True, max_length=5) == wanted

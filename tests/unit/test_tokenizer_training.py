@@ -195,14 +195,14 @@ def test_options_reach_the_tokenizer():
 
 def test_rare_letters_can_be_left_out(use_fast, caplog):
     many = ["low lower newest widest"] * 5 + ["中 文 字 low中"]
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         tokenizer = train_wordpiece(many, 60, limit_alphabet=10, use_fast=use_fast)
     assert "limit_alphabet=10 leaves out 3 rarer letters (中 字 文 …)" in caplog.text
     assert "中" not in tokenizer.vocab and tokenizer.tokenize("low 中") == ["low", "[UNK]"]
 
 
 def test_it_is_said_when_texts_are_too_few(train, caplog):
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         tokenizer = train(TINY, 5000)
     pieces = len(tokenizer.vocab) - sum(token.startswith("<extra_id_") for token in tokenizer.vocab)
     assert f"the texts give only {pieces} of the 5000 pieces asked for" in caplog.text
