@@ -29,6 +29,7 @@ class Writing:
     room: Tensor                                    # (N,): how many tokens each text may get
     ends: Tensor                                    # the tokens that end a text
     pad: int
+    times: int = 1                                  # how many rows each prompt has
     tokenizer: Any = None
     generators: list[torch.Generator] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -54,14 +55,20 @@ class Writing:
 
 def read(model: Any, writing: Writing, ids: Tensor, mask: Tensor | None, memory: Any, keep: int = 1) -> tuple[Tensor, Any]:
     """One step of the model: the scores at the last `keep` places (N, keep, V), and what it remembers."""
-    first = memory is None
-    outputs = model(**writing.given, **model.next_inputs(ids, mask, memory), logits_to_keep=keep, return_dict=True)
+    first = ids.shape[1] == writing.ids.shape[1]
+    # every prompt stands there once for each of its texts or beams, and is read once
+    times = writing.times if first and not writing.given else 1
+    inputs = model.next_inputs(ids[::times], mask if mask is None else mask[::times], memory)
+    outputs = model(**writing.given, **inputs, logits_to_keep=keep, return_dict=True)
     logits = outputs.logits.float()
     if not writing.settings.remove_invalid_values:
         refuse_nan(logits)
     memory = outputs.mems if hasattr(outputs, "mems") else getattr(outputs, "past_key_values", None)
     if first and isinstance(memory, KeyValueCache):
         memory.reserve(ids.shape[1] + min(int(writing.room.max()), RESERVE))
+    if times > 1:
+        rows = torch.arange(len(logits), device=ids.device).repeat_interleave(times)
+        logits, memory = logits[rows], select_rows(memory, rows)
     return logits, memory if writing.settings.use_cache else None
 
 

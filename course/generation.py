@@ -19,7 +19,7 @@ from course.generation_config import GenerationConfig
 from course.notes import note
 from course.outputs import AllowedOutput, GenerateOutput
 from course.scores import score_functions
-from course.speed import by_columns
+from course.speed import packed
 
 if TYPE_CHECKING:
     from course.config import ModelConfig
@@ -80,11 +80,12 @@ class LanguageModel:
     def write(self, ids: Tensor, mask: Tensor | None, **options: Any) -> GenerateOutput:
         """The texts of prompts that are prepared; see prepare."""
         writing = self.prepare(ids, mask, **options)
-        if writing.settings.num_beams > 1:
-            return copied(beam_search(self, writing))
-        found = GenerateOutput()
-        for _ in search(self, writing, found):
-            pass
+        with packed(cast(Any, self), len(writing.ids)):
+            if writing.settings.num_beams > 1:
+                return copied(beam_search(self, writing))
+            found = GenerateOutput()
+            for _ in search(self, writing, found):
+                pass
         return copied(found)
 
     def stream(self, inputs: Tensor | None = None, generation_config: GenerationConfig | None = None, *, tokenizer: Any,
@@ -160,8 +161,6 @@ class LanguageModel:
         if cast(Any, self).training:
             log.warning("The model is in training mode, so dropout changes what it writes: call model.eval() first.")
         times = max(settings.num_beams, settings.num_return_sequences)
-        if len(ids) * times > 3 and ids.device.type == "cpu":
-            by_columns(cast(Any, self))
         if times > 1:
             ids, mask = ids.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(times, 0)
             given = {name: repeat(value, times) for name, value in given.items()}
@@ -171,7 +170,8 @@ class LanguageModel:
         functions = [*score_functions(settings, own, own + room, ends), *logits_processor]
         generators = [torch.Generator(ids.device).manual_seed(seed + row % settings.num_return_sequences)
                       for row in range(len(ids))] if seed is not None else []
-        return Writing(settings, ids, mask, given, functions, room[:, 0], ends, self.padding(settings), tokenizer, generators)
+        return Writing(settings, ids, mask, given, functions, room[:, 0], ends, self.padding(settings), times, tokenizer,
+                       generators)
 
     def prompt(self, given: dict[str, Any], settings: GenerationConfig) -> tuple[Tensor, Tensor | None]:
         """ids (B, S) and mask (B, S), padding first, taken out of what is given; without a prompt the begin token."""

@@ -7,7 +7,7 @@ from torch import nn
 
 import course
 from course.checkpoint import resolve_dtype
-from course.speed import ROWS, Int8Linear, by_columns, fastest, to_int8
+from course.speed import ROWS, Int8Linear, by_columns, fastest, packed, to_int8
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -69,12 +69,27 @@ def test_by_columns_changes_no_number(tmp_path):
     assert all(weight.grad is not None for weight in model.parameters())
 
 
-def test_beams_and_batches_store_by_columns():
-    model, ids = tiny.writer("gpt2"), torch.randint(6, 50, (1, 5))
-    model.generate(ids, max_new_tokens=2)
-    assert model.transformer.layers[0].attention.q.weight.is_contiguous()
-    model.generate(ids, max_new_tokens=2, num_beams=4)
-    assert not model.transformer.layers[0].attention.q.weight.is_contiguous()
+def test_packed_weights_change_no_answer_and_leave_nothing(monkeypatch):
+    model, ids = tiny.writer("gpt2"), torch.randint(6, 50, (5, 5))
+    linear = model.transformer.layers[0].attention.q
+    x = torch.randn(5, 2, linear.in_features)
+    with packed(model, rows=5):
+        assert "forward" not in vars(linear), "too small to gain"
+    monkeypatch.setattr("course.speed.LARGE", 1)
+    with torch.no_grad():
+        wanted, alone = linear(x), [model.generate(row[None], max_new_tokens=4) for row in ids]
+        with packed(model, rows=5):
+            assert ("forward" in vars(linear)) == torch.backends.mkldnn.is_available()
+            torch.testing.assert_close(linear(x), wanted)
+            assert torch.equal(model.generate(ids, max_new_tokens=4), torch.cat(alone))
+    assert "forward" not in vars(linear)
+    with pytest.raises(RuntimeError, match="stop"), packed(model, rows=5):
+        raise RuntimeError("stop")
+    assert "forward" not in vars(linear), "also after an error"
+    monkeypatch.setattr("course.speed.TWICE", 100)
+    for rows in (1, 5, ROWS + 1):                     # too few, weights that are too large to be there twice, too many
+        with packed(model, rows):
+            assert "forward" not in vars(linear)
 
 
 def test_number_formats():
