@@ -127,35 +127,63 @@ def read_weights(files: Iterable[Path], model: Any) -> tuple[dict[str, Tensor], 
     return weights, extra
 
 
-def weight_files(name: str | os.PathLike, gguf_file: str | None = None, **options: Any) -> list[Path]:
-    """The files that hold a checkpoint's weights, in the forms that exist on the Hub."""
+def weight_files(name: str | os.PathLike, gguf_file: str | None = None, from_tf: bool = False, **options: Any) -> list[Path]:
+    """The files that hold a checkpoint's weights, in the forms that exist on the Hub. from_tf: those of TensorFlow, which are
+    read without it as well where there are no others."""
     if gguf_file is not None:
         return [hub.find_file(name, gguf_file, **options)]  # type: ignore[list-item]
+    if from_tf:
+        if found := tf_files(name, **options):
+            return found
+        raise FileNotFoundError(f"{name} holds no weights of TensorFlow, neither tf_model.h5 nor bert_model.ckpt.index; "
+                                "without from_tf=True its other files are read, if it has any")
     for single in ("model.safetensors", "pytorch_model.bin"):
-        if path := hub.find_file(name, single, required=False, **options):
-            return [path]
-        if index := hub.find_file(name, f"{single}.index.json", required=False, **options):
-            found = hub.read_json(index).get("weight_map")
-            shards = set(found.values()) if isinstance(found, dict) else set()
-            ending = Path(single).suffix
-            if not shards or not all(isinstance(s, str) and re.fullmatch(rf"[\w\-.]+{ending}", s) for s in shards):
-                raise ValueError(f"{index} is damaged: its weight_map must give the name of a {ending} file in the same "
-                                 "folder for every weight")
-            try:
-                return [hub.find_file(name, s, **options) for s in sorted(shards)]  # type: ignore[misc]
-            except FileNotFoundError as error:
-                raise FileNotFoundError(f"the checkpoint is incomplete, {index} lists {len(shards)} files: {error}") from None
+        if found := whole_or_shards(name, single, **options):
+            return found
     if adapter := hub.find_file(name, "adapter_model.safetensors", required=False, **options):
         return [adapter]
+    if found := tf_files(name, **options):
+        log.warning("%s holds weights of TensorFlow only: they are read from %s.", name, found[0].name)
+        return found
     hub.find_file(name, "model.safetensors", **options)       # raises with the reason
     return []
 
 
+def tf_files(name: str | os.PathLike, **options: Any) -> list[Path]:
+    """tf_model.h5 or its shards, else the .index of a bert_model.ckpt; [] if there is neither."""
+    from course import tf_checkpoints
+    return tf_checkpoints.ckpt_itself(name) or whole_or_shards(name, "tf_model.h5", **options) or \
+        tf_checkpoints.ckpt_files(name, **options)
+
+
+def whole_or_shards(name: str | os.PathLike, single: str, **options: Any) -> list[Path]:
+    """The file of that name, or those that its index lists; [] if there is neither."""
+    if path := hub.find_file(name, single, required=False, **options):
+        return [path]
+    index = hub.find_file(name, f"{single}.index.json", required=False, **options)
+    if index is None:
+        return []
+    found = hub.read_json(index).get("weight_map")
+    shards = set(found.values()) if isinstance(found, dict) else set()
+    ending = Path(single).suffix
+    if not shards or not all(isinstance(s, str) and re.fullmatch(rf"[\w\-.]+{ending}", s) for s in shards):
+        raise ValueError(f"{index} is damaged: its weight_map must give the name of a {ending} file in the same "
+                         "folder for every weight")
+    try:
+        return [hub.find_file(name, s, **options) for s in sorted(shards)]  # type: ignore[misc]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"the checkpoint is incomplete, {index} lists {len(shards)} files: {error}") from None
+
+
 def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of each weight in a .safetensors, .bin or .gguf file. Nothing in the file is ever executed."""
+    """(name, tensor) of each weight in a .safetensors, .bin, .gguf or TensorFlow file. Nothing in it is ever executed."""
     if path.suffix == ".gguf":
         from course import gguf
         yield from gguf.read_tensors(path)
+        return
+    if path.suffix in (".h5", ".index"):
+        from course import tf_checkpoints
+        yield from (tf_checkpoints.read_h5 if path.suffix == ".h5" else tf_checkpoints.read_ckpt)(path)
         return
     try:
         if path.suffix != ".safetensors":
@@ -274,8 +302,8 @@ def bfloat16_is_fast() -> bool:
 # -- writing -------------------------------------------------------------------------------------------------------------
 
 
-def save_weights(model: Any, folder: Path, max_shard_size: int | str) -> None:
-    """Writes config.json and model.safetensors, or its shards, all of them or none."""
+def named_weights(model: Any) -> dict[str, Tensor]:
+    """The weights of a model by the Hub's names, in the form that files have."""
     names, state, seen = their_names(model), {}, set()
     skip = model.tied_names()
     for ours, value in model.state_dict().items():
@@ -283,7 +311,20 @@ def save_weights(model: Any, folder: Path, max_shard_size: int | str) -> None:
             value = value.detach().clone() if value.data_ptr() in seen else value.detach().contiguous()
             seen.add(value.data_ptr())
             state[names[ours]] = value.cpu()
-    shards = split_shards(convert("to_checkpoint", state, model), max_shard_size)
+    return convert("to_checkpoint", state, model)
+
+
+def save_for_tf(model: Any, folder: Path) -> None:
+    """Writes tf_model.h5 and config.json."""
+    from course import tf_checkpoints
+    tf_checkpoints.write_h5(folder / "tf_model.h5", named_weights(model), model.config_class.prefix)
+    model.config.save_pretrained(folder)
+
+
+def save_weights(model: Any, folder: Path, max_shard_size: int | str) -> None:
+    """Writes config.json and model.safetensors, or its shards, all of them or none."""
+    state = named_weights(model)
+    shards = split_shards(state, max_shard_size)
     files = ["model.safetensors"] if len(shards) == 1 else [
         f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     with ExitStack() as whole:

@@ -286,6 +286,9 @@ def read_config(name: str | os.PathLike, gguf_file: str | None = None, **options
         from course import gguf
         return gguf.read_config(hub.find_file(name, gguf_file, **options))  # type: ignore[arg-type]
     is_file = isinstance(name, (str, os.PathLike)) and os.path.isfile(name)       # a number would be an open file to isfile
+    if isinstance(name, (str, os.PathLike)) and os.path.isfile(google := os.path.join(name, "bert_config.json")) \
+            and not os.path.exists(os.path.join(name, "config.json")):
+        return {"model_type": "bert"} | hub.read_json(google)         # a folder as Google published BERT in 2018
     path = name if is_file else hub.find_file(name, "config.json", **options)
     return hub.read_json(path)
 

@@ -27,7 +27,7 @@ OPTIONS = ("cache_dir", "revision", "local_files_only", "token", "force_download
 # Keywords of other libraries' from_pretrained that change no number: name -> the values that may be given, None for any.
 NEUTRAL: dict[str, tuple | None] = {
     "attn_implementation": None, "low_cpu_mem_usage": None, "use_safetensors": None, "weights_only": None, "_fast_init": None,
-    "from_tf": (False,), "from_flax": (False,), "from_pt": (False, True), "variant": (None,), "subfolder": (None, ""),
+    "from_tf": None, "from_flax": (False,), "from_pt": (False, True), "variant": (None,), "subfolder": (None, ""),
     "quantization_config": (None,), "load_in_8bit": (False,), "load_in_4bit": (False,), "state_dict": (None,)}
 looked_for: ContextVar[dict[tuple, Path | None] | None] = ContextVar("looked_for", default=None)
 HUB_NAME = re.compile(r"[\w\-.]{1,96}(/[\w\-.]{1,96})?", re.ASCII)

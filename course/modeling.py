@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from course import hub, lora, threads
-from course.checkpoint import fill, read_weights, resolve_dtype, save_weights, weight_files
+from course.checkpoint import fill, read_weights, resolve_dtype, save_for_tf, save_weights, weight_files
 from course.config import ModelConfig
 from course.generation import LanguageModel
 from course.generation_config import GenerationConfig
@@ -233,7 +233,7 @@ class PreTrainedModel(nn.Module):
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, config: ModelConfig | dict[str, Any] | str | os.PathLike | None = None, *,
                         gguf_file: str | None = None, dtype: str | torch.dtype | None = None, device_map: Any = None,
-                        ignore_mismatched_sizes: bool = False, **kwargs: Any) -> Self:
+                        ignore_mismatched_sizes: bool = False, from_tf: bool = False, **kwargs: Any) -> Self:
         """The model of a checkpoint (Hub name, pocket name, folder), in eval mode and float32 unless dtype says otherwise.
 
         Keywords override the config (`num_labels=10` gives a new, random head) or say where to look (`cache_dir`,
@@ -241,7 +241,8 @@ class PreTrainedModel(nn.Module):
         "int8" (see course.speed).
         config: settings instead of the checkpoint's, or the name of the checkpoint or file to take them from; it is copied.
         gguf_file: the file to read where the checkpoint holds GGUF files (see course.gguf). device_map: where the model goes,
-        a device or "auto": the graphics card where there is one.
+        a device or "auto": the graphics card where there is one. from_tf: reads the weights of TensorFlow (see
+        course.tf_checkpoints) also where there are others.
         Raises OSError or ValueError when files are missing, damaged, or belong to another architecture.
         """
         dtype = resolve_dtype(kwargs.pop("torch_dtype", None) if dtype is None else dtype)
@@ -258,7 +259,7 @@ class PreTrainedModel(nn.Module):
         with torch.device("meta"):                    # shapes only: no time and memory for weights that are replaced
             model = cls(settings)
         resized = ignore_mismatched_sizes or "num_labels" in overrides
-        files = weight_files(name, gguf_file, **options)
+        files = weight_files(name, gguf_file, from_tf, **options)
         weights, extra = (lora.read_merged(name, files[0], model, **options) if lora.is_adapter(files[0])
                           else read_weights(files, model))
         fill(model, weights, extra, str(name), torch.float32 if dtype is torch.int8 else dtype, resized)
@@ -279,17 +280,18 @@ class PreTrainedModel(nn.Module):
             return set()
         return {f"{n}.weight" for n, m in self.named_modules() if m is output}
 
-    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB", **kwargs: Any) -> None:
+    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB", *, to_tf: bool = False,
+                        **kwargs: Any) -> None:
         """Writes config.json and model.safetensors under the Hub's names; transformers loads the folder as well.
 
         All weights are written or none; of a model with an adapter, the adapter (see course.lora). max_shard_size: bytes, or
-        a string like "500MB".
+        a string like "500MB". to_tf: of BERT and DistilBERT, tf_model.h5 instead, for TFBert… and TFDistilBert….
         """
         if kwargs.pop("safe_serialization", True) is False:
             raise ValueError("course saves safetensors only: a pickle can run code on the computer that opens it")
         kwargs = {name: value for name, value in kwargs.items() if name not in SAVING or value != SAVING[name]}
         if kwargs:
-            raise TypeError(f"save_pretrained has no option {next(iter(kwargs))!r}; it has: max_shard_size")
+            raise TypeError(f"save_pretrained has no option {next(iter(kwargs))!r}; it has: max_shard_size, to_tf")
         if any(isinstance(part, Int8Linear) for part in self.modules()):
             raise ValueError("a model in 8 bits is for computing and has lost the weights that it was made of: save the one "
                              "that was loaded without dtype='int8'")
@@ -298,6 +300,8 @@ class PreTrainedModel(nn.Module):
         self.config.torch_dtype = str(self.dtype).removeprefix("torch.")
         if vars(self).get("adapter"):
             lora.save_adapter(self, folder)
+        elif to_tf:
+            save_for_tf(self, folder)
         else:
             save_weights(self, folder, max_shard_size)
 

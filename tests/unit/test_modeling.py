@@ -415,7 +415,7 @@ def test_keywords_that_change_no_answer(folder, batch, options):
     torch.testing.assert_close(BertForSequenceClassification.from_pretrained(folder, **options)(**batch).logits, wanted)
 
 
-@pytest.mark.parametrize("option", [{"from_tf": True}, {"variant": "fp16"}, {"load_in_4bit": True}], ids=str)
+@pytest.mark.parametrize("option", [{"from_flax": True}, {"variant": "fp16"}, {"load_in_4bit": True}], ids=str)
 def test_keywords_with_an_effect_that_is_not_written_here(folder, option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}=.*course does not have"):
         load(folder, **option)
