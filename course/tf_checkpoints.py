@@ -53,7 +53,8 @@ def read_h5(path: Path) -> Iterator[tuple[str, Tensor]]:
 
     Raises OSError for a damaged file.
     """
-    h5py, found = library(), []
+    h5py = library()
+    found: list[str] = []
     try:
         with h5py.File(path, "r") as file:
             by_layer = any(name.startswith("weight_names") for group in file.values() for name in group.attrs)
@@ -97,7 +98,8 @@ def write_h5(path: Path, weights: Mapping[str, Tensor], prefix: str) -> None:
     if prefix not in SCOPES:
         raise ValueError(f"course writes tf_model.h5 for {' and '.join(sorted(SCOPES))} models, not for {prefix!r}: "
                          "save_pretrained(folder) without to_tf=True writes safetensors, which transformers reads as well")
-    h5py, layers = library(), {}
+    h5py = library()
+    layers: dict[str, dict[str, np.ndarray]] = {}
     is_body = not any(name.startswith(f"{prefix}.") for name in weights)
     for name, value in weights.items():
         group, own, array = to_h5(f"{prefix}.{name}" if is_body else name, value.detach().float().cpu().numpy())
@@ -248,10 +250,9 @@ def fields(message: bytes, many: bool = False) -> dict[int, Any]:
     at = 0
     while at < len(message):
         key, at = varint(message, at)
-        if key & 7 == 0:
-            value, at = varint(message, at)
-        else:
-            size, at = (varint(message, at) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], at))
+        size, at = varint(message, at) if key & 7 in (0, 2) else ({1: 8, 5: 4}[key & 7], at)
+        value: Any = size                             # of the kind 0 it is the value itself
+        if key & 7:
             value, at = message[at:at + size], at + size
         found[key >> 3] = [*found.get(key >> 3, []), value] if many else value
     return found
