@@ -18,6 +18,8 @@ _WHERE = {
     "course.config": ("ModelConfig", "PretrainedConfig"),
     "course.generation_config": ("GenerationConfig",),
     "course.scores": ("top_k_top_p_filtering",),
+    "course.streamers": ("LogitsProcessor", "LogitsProcessorList", "StoppingCriteria", "StoppingCriteriaList",
+                         "TextIteratorStreamer", "TextStreamer"),
     "course.data": ("list_datasets", "load_dataset"),
     "course.lora": ("add_lora", "merge_lora"),
     "course.modeling": ("PreTrainedModel",),

@@ -32,6 +32,8 @@ class Writing:
     times: int = 1                                  # how many rows each prompt has
     tokenizer: Any = None
     generators: list[torch.Generator] = field(default_factory=list)
+    criteria: list[Callable[[Tensor, Tensor], Any]] = field(default_factory=list)        # of the caller: does a text end here?
+    embeds: Tensor | None = None                    # (N, S, D): what is read in the place of the prompt's tokens
     started: float = field(default_factory=time.monotonic)
 
     def change(self, ids: Tensor, mask: Tensor | None, scores: Tensor) -> Tensor:
@@ -41,13 +43,19 @@ class Writing:
             scores = function(ids, scores)
         return scores
 
-    def ended(self, ids: Tensor, written: int, room: Tensor) -> Tensor:
-        """(N,): which of the texts ids (N, S), whose last tokens are `written` new ones, end here."""
+    def ended(self, ids: Tensor, written: int, room: Tensor, scores: Tensor) -> Tensor:
+        """(N,): which of the texts ids (N, S), whose last tokens are `written` new ones, end here. scores (N, V): those that the
+        last token was chosen by."""
         found = torch.isin(ids[:, -1], self.ends) | (written >= room)
         if strings := self.settings.stop_strings:
             strings = [strings] if isinstance(strings, str) else strings
             texts = self.tokenizer.batch_decode(ids[:, ids.shape[1] - written:])
             found |= ids.new_tensor([any(string in text for string in strings) for text in texts], dtype=torch.bool)
+        for criterion in self.criteria:
+            if (says := criterion(ids, scores)) is None:
+                raise TypeError(f"the stopping criterion {getattr(criterion, '__name__', type(criterion).__name__)} gave None "
+                                "instead of True or False: does it end with return?")
+            found = found | torch.as_tensor(says, dtype=torch.bool, device=ids.device)
         if self.settings.max_time is not None and time.monotonic() - self.started > self.settings.max_time:
             found = torch.ones_like(found)
         return found
@@ -59,6 +67,9 @@ def read(model: Any, writing: Writing, ids: Tensor, mask: Tensor | None, memory:
     # every prompt stands there once for each of its texts or beams, and is read once
     times = writing.times if first and not writing.given else 1
     inputs = model.next_inputs(ids[::times], mask if mask is None else mask[::times], memory)
+    if writing.embeds is not None and memory is None:
+        new = model.get_input_embeddings()(ids[::times, writing.embeds.shape[1]:])
+        inputs = inputs | {"input_ids": None, "inputs_embeds": torch.cat([writing.embeds[::times].to(new.dtype), new], 1)}
     outputs = model(**writing.given, **inputs, logits_to_keep=keep, return_dict=True)
     logits = outputs.logits.float()
     if not writing.settings.remove_invalid_values:
@@ -114,7 +125,7 @@ def search(model: Any, writing: Writing, found: GenerateOutput) -> Iterator[Tens
                 found.scores = (found.scores or ()) + (scores,) if settings.output_scores else None
                 found.logits = (found.logits or ()) + (step,) if settings.output_logits else None
             ids, mask, written = torch.cat([ids, tokens[:, None]], 1), extended(mask, 1), written + 1
-            over = over | writing.ended(ids, written, writing.room)
+            over = over | writing.ended(ids, written, writing.room, scores)
             yield ids
             if over.all() or place < guess.shape[1] and tokens[0] != guess[0, place]:
                 break
@@ -164,7 +175,9 @@ class Beams:
         beam, token = places // width, places % width
         news = token, rows.gather(1, beam), logs.flatten(1).gather(1, places)
         texts = [torch.cat([take(text, beam), new[..., None]], 2) for text, new in zip(self.texts, news, strict=True)]
-        hits = writing.ended(texts[0].flatten(0, 1), written, room.expand(-1, many).flatten()).view(batch, many)
+        hits = writing.ended(texts[0].flatten(0, 1), written, room.expand(-1, many).flatten(),
+                             scores[torch.arange(batch, device=beam.device)[:, None], beam].flatten(0, 1)
+                             if writing.criteria else scores).view(batch, many)
         ended_scores = best / written**settings.length_penalty
         first = torch.arange(many, device=best.device) < beams                            # the others are only a reserve
         full = self.has_ended.all(1, keepdim=True) & (settings.early_stopping is True)

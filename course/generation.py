@@ -6,6 +6,7 @@ loops of course.decoding.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import cached_property, partial
 from inspect import signature
@@ -53,7 +54,8 @@ class LanguageModel:
 
     def generate(self, inputs: Tensor | None = None, generation_config: GenerationConfig | None = None, *,
                  tokenizer: Any = None, allowed_outputs: Sequence[str] | None = None, seed: int | None = None,
-                 logits_processor: Sequence[Callable[[Tensor, Tensor], Tensor]] = (),
+                 logits_processor: Sequence[Callable[[Tensor, Tensor], Tensor]] | None = None,
+                 stopping_criteria: Sequence[Callable[[Tensor, Tensor], Any]] | None = None, streamer: Any = None,
                  **settings: Any) -> Tensor | GenerateOutput | AllowedOutput:
         """Texts that go on from the prompts input_ids (B, S), or in an encoder-decoder answer them: ids (N, S + W).
 
@@ -62,30 +64,47 @@ class LanguageModel:
         settings: see course.GenerationConfig; attention_mask, and other inputs of the model. Prompts of different length may
         stand in one batch, padded on either side; each text is what it would be alone. seed: what is drawn follows from seed
         and prompt alone. tokenizer: for stop_strings and allowed_outputs. logits_processor: further functions on (ids, scores).
-        allowed_outputs: legal answers; then comes an AllowedOutput, see course.legal_answers. return_dict_in_generate=True: a
-        GenerateOutput with scores and log-probabilities. Raises TypeError or ValueError for what cannot be written.
+        stopping_criteria: functions on (ids, scores) that say whether texts end here, True or a (N,) of them. streamer: sees the
+        prompt and each token as it comes, see course.streamers. inputs_embeds (B, S, D): vectors in the place of the prompt's
+        tokens; then the new tokens alone come back, unless input_ids are given as well. allowed_outputs: legal answers; then
+        comes an AllowedOutput, see course.legal_answers. return_dict_in_generate=True: a GenerateOutput with scores and
+        log-probabilities. Raises TypeError or ValueError for what cannot be written.
         """
+        functions = {"logits_processor": logits_processor, "stopping_criteria": stopping_criteria, "streamer": streamer}
         if allowed_outputs is not None:
             from course.legal_answers import choose
-            return choose(self, inputs, allowed_outputs, tokenizer, **settings)
-        given, chosen = self.sort_out(inputs, generation_config, settings)
-        ids, mask = self.prompt(given, chosen)
-        write = partial(self.write, given=given, settings=chosen, asked="max_length" in settings, tokenizer=tokenizer,
-                        seed=seed, logits_processor=logits_processor)
-        if mask is not None and self.reads_padding:
-            return one_length_at_a_time(write, ids, mask, chosen, self.padding(chosen))
-        found = write(ids, mask)
+            return choose(self, inputs, allowed_outputs, tokenizer, **functions, **settings)
+        with ExitStack() as at_the_end:
+            if streamer is not None:                  # also after an error: nobody waits for a text that does not come
+                at_the_end.callback(streamer.end)
+            given, chosen = self.sort_out(inputs, generation_config, settings)
+            unnamed = "input_ids" not in given
+            ids, mask = self.prompt(given, chosen)
+            unnamed = unnamed and "inputs_embeds" in given
+            write = partial(self.write, given=given, settings=chosen, asked="max_length" in settings, tokenizer=tokenizer,
+                            seed=seed, **functions)
+            if mask is not None and self.reads_padding:
+                return one_length_at_a_time(write, ids, mask, chosen, self.padding(chosen))
+            found = write(ids, mask)
+        if unnamed:
+            found.sequences = cast(Tensor, found.sequences)[:, ids.shape[1]:]
         return found if chosen.return_dict_in_generate else cast(Tensor, found.sequences)
 
-    def write(self, ids: Tensor, mask: Tensor | None, **options: Any) -> GenerateOutput:
+    def write(self, ids: Tensor, mask: Tensor | None, streamer: Any = None, **options: Any) -> GenerateOutput:
         """The texts of prompts that are prepared; see prepare."""
         writing = self.prepare(ids, mask, **options)
+        if streamer is not None:
+            if writing.settings.num_beams > 1:
+                raise ValueError("a streamer shows a text while it is written, and which of several beams it will be is known "
+                                 "at the end: leave num_beams or streamer out")
+            streamer.put(writing.ids.cpu())
         with packed(cast(Any, self), len(writing.ids)):
             if writing.settings.num_beams > 1:
                 return copied(beam_search(self, writing))
             found = GenerateOutput()
-            for _ in search(self, writing, found):
-                pass
+            for so_far in search(self, writing, found):
+                if streamer is not None:
+                    streamer.put(so_far[:, -1].cpu())
         return copied(found)
 
     def stream(self, inputs: Tensor | None = None, generation_config: GenerationConfig | None = None, *, tokenizer: Any,
@@ -95,7 +114,7 @@ class LanguageModel:
         The pieces together are the new text, without the prompt. Interrupting (Ctrl-C, the square in Jupyter) ends the text
         with what is there. settings as in generate().
         """
-        ways = {name: settings.pop(name) for name in ("seed", "logits_processor") if name in settings}
+        ways = {name: settings.pop(name) for name in ("seed", "logits_processor", "stopping_criteria") if name in settings}
         given, chosen = self.sort_out(inputs, generation_config, settings)
         ids, mask = self.prompt(given, chosen)
         writing = self.prepare(ids, mask, given, chosen, "max_length" in settings, tokenizer, **ways)
@@ -141,7 +160,7 @@ class LanguageModel:
         accepted = {"attention_mask", "token_type_ids", *signature(model.forward).parameters,
                     *signature(model.base_model.forward).parameters} - settings
         given = {name: value for name, value in options.items() if name in accepted and value is not None}
-        for name in ("output_attentions", "output_hidden_states", "labels", "position_ids", "past_key_values", "inputs_embeds"):
+        for name in ("output_attentions", "output_hidden_states", "labels", "position_ids", "past_key_values"):
             if given.pop(name, None) is not None:
                 raise TypeError(f"generate takes no {name}: call the model itself with the sequences that generate returned")
         given.pop("token_type_ids", None)             # what is written has no type
@@ -154,7 +173,8 @@ class LanguageModel:
         return given, chosen
 
     def prepare(self, ids: Tensor, mask: Tensor | None, given: dict[str, Any], settings: GenerationConfig, asked: bool,
-                tokenizer: Any = None, seed: int | None = None, logits_processor: Sequence[Callable] = ()) -> Writing:
+                tokenizer: Any = None, seed: int | None = None, logits_processor: Sequence[Callable] | None = None,
+                stopping_criteria: Sequence[Callable] | None = None) -> Writing:
         """Everything that the loops need. asked: whether the call says how long a text may get."""
         if settings.stop_strings and tokenizer is None:
             raise ValueError("stop_strings are found in the text: give generate the tokenizer, tokenizer=tokenizer")
@@ -164,18 +184,28 @@ class LanguageModel:
         if times > 1:
             ids, mask = ids.repeat_interleave(times, 0), None if mask is None else mask.repeat_interleave(times, 0)
             given = {name: repeat(value, times) for name, value in given.items()}
+        embeds = given.pop("inputs_embeds", None)
+        if embeds is not None and settings.prompt_lookup_num_tokens:
+            raise ValueError("prompt_lookup_num_tokens looks for words of the prompt, and inputs_embeds are none: leave it out")
         own = torch.full_like(ids[:, :1], ids.shape[1]) if mask is None else mask.sum(1, keepdim=True)      # (N, 1)
         room = self.room(own, settings, asked)
         ends = torch.tensor(settings.ends, dtype=torch.long, device=ids.device)
-        functions = [*score_functions(settings, own, own + room, ends), *logits_processor]
+        functions = [*score_functions(settings, own, own + room, ends), *functions_in("logits_processor", logits_processor)]
         generators = [torch.Generator(ids.device).manual_seed(seed + row % settings.num_return_sequences)
                       for row in range(len(ids))] if seed is not None else []
         return Writing(settings, ids, mask, given, functions, room[:, 0], ends, self.padding(settings), times, tokenizer,
-                       generators)
+                       generators, functions_in("stopping_criteria", stopping_criteria), embeds)
 
     def prompt(self, given: dict[str, Any], settings: GenerationConfig) -> tuple[Tensor, Tensor | None]:
-        """ids (B, S) and mask (B, S), padding first, taken out of what is given; without a prompt the begin token."""
-        ids, mask = given.pop("input_ids", None), given.pop("attention_mask", None)
+        """ids (B, S) and mask (B, S), padding first, taken out of what is given; without a prompt the begin token. Where vectors
+        are given instead of tokens, ids hold a number that is no token."""
+        ids, mask, embeds = given.pop("input_ids", None), given.pop("attention_mask", None), given.get("inputs_embeds")
+        if embeds is not None:
+            if type(self).next_inputs is not LanguageModel.next_inputs:
+                raise TypeError(f"a {type(self).__name__} does not go on from inputs_embeds: give generate input_ids")
+            check_embeds(embeds, ids)
+            ids = ids if ids is not None else torch.full(embeds.shape[:2], self.config.vocab_size, device=embeds.device)
+            given["inputs_embeds"] = embeds if mask is None else on_one_side(embeds, mask, "left")[0]
         if ids is None:
             if settings.bos_token_id is None:
                 raise ValueError("generate needs a prompt, input_ids: this model has no token that begins a text")
@@ -227,13 +257,16 @@ class EncoderDecoder(LanguageModel):
                                           getattr(self.config, "decoder_start_token_id", None),
                                           getattr(self.config, "pad_token_id", None)) if token is not None), None)
         if given.get("encoder_outputs") is None:
-            if given.get("input_ids") is None:
-                raise ValueError("generate needs the text that the encoder reads: input_ids, or encoder_outputs")
-            ids, mask = on_one_side(*checked(given.pop("input_ids"), given.pop("attention_mask", None), settings), "right")
-            given["encoder_outputs"] = model.base_model.encode(ids, mask, given.pop("head_mask", None))
+            ids, mask, embeds = given.get("input_ids"), given.pop("attention_mask", None), given.get("inputs_embeds")
+            if (ids is None) == (embeds is None):
+                raise ValueError("generate needs the text that the encoder reads: one of input_ids, inputs_embeds and "
+                                 "encoder_outputs")
+            if embeds is None:
+                ids, mask = on_one_side(*checked(ids, mask, settings), "right")
+            given["encoder_outputs"] = model.base_model.encode(ids, mask, given.pop("head_mask", None), embeds)
             if mask is not None:
                 given["attention_mask"] = mask
-        given.pop("input_ids", None)
+        given.pop("input_ids", None), given.pop("inputs_embeds", None)
         states = given["encoder_outputs"][0]
         ids = given.pop("decoder_input_ids", None)
         if ids is None or (ids[:, 0] != start).all():
@@ -280,12 +313,29 @@ def checked(ids: Any, mask: Any, settings: GenerationConfig) -> tuple[Tensor, Te
     return ids, mask.long()
 
 
-def on_one_side(ids: Tensor, mask: Tensor | None, side: str) -> tuple[Tensor, Tensor | None]:
-    """The same texts with all padding on the left, or on the right."""
+def check_embeds(embeds: Any, ids: Tensor | None) -> None:
+    if not isinstance(embeds, Tensor) or embeds.dim() != 3 or embeds.shape[1] == 0 or not embeds.is_floating_point():
+        found = f"{embeds.dtype} {tuple(embeds.shape)}" if isinstance(embeds, Tensor) else type(embeds).__name__
+        raise TypeError("inputs_embeds must be a tensor of vectors with the shape (batch, length, width), which "
+                        f"model.get_input_embeddings()(input_ids) makes; got {found}")
+    if ids is not None and ids.shape != embeds.shape[:2]:
+        raise ValueError(f"input_ids have the shape {tuple(ids.shape)} and inputs_embeds {tuple(embeds.shape)}: a vector for each "
+                         "token, or leave input_ids out")
+
+
+def functions_in(name: str, given: Any) -> list[Callable]:
+    """A list of functions, which one function is not."""
+    if callable(given) and not isinstance(given, Sequence):
+        raise TypeError(f"{name} is a list of functions, [{getattr(given, '__name__', type(given).__name__)}], even of one")
+    return list(given or ())
+
+
+def on_one_side(x: Tensor, mask: Tensor | None, side: str) -> tuple[Tensor, Tensor | None]:
+    """The same texts, ids (B, S) or vectors (B, S, D), with all padding on the left, or on the right."""
     if mask is None:
-        return ids, None
+        return x, None
     order = (mask if side == "left" else 1 - mask).argsort(dim=1, stable=True)
-    return ids.gather(1, order), mask.gather(1, order)
+    return x[torch.arange(len(x), device=x.device)[:, None], order], mask.gather(1, order)
 
 
 def repeat(value: Any, times: int) -> Any:

@@ -67,9 +67,12 @@ def choose(model: Any, inputs: Any, answers: Sequence[Any], tokenizer: Any = Non
 
     Raises ValueError for answers that the model could not tell apart.
     """
-    for name in ("do_sample", "num_beams", "num_return_sequences", "stop_strings", "prompt_lookup_num_tokens"):
-        if settings.get(name) not in (None, False, 1):
+    functions = {name: settings.pop(name, None) for name in ("logits_processor", "stopping_criteria", "streamer")}
+    for name in ("do_sample", "num_beams", "num_return_sequences", "stop_strings", "prompt_lookup_num_tokens", *functions):
+        if (functions | settings).get(name) not in (None, False, 1, [], ()):
             raise ValueError(f"allowed_outputs scores every legal answer and writes nothing: leave {name} out")
+    if settings.get("inputs_embeds") is not None:
+        raise ValueError("allowed_outputs stand behind a prompt of tokens: give generate input_ids instead of inputs_embeds")
     given, chosen = model.sort_out(inputs, None, settings)
     with torch.inference_mode():
         ids, mask = model.prompt(given, chosen)

@@ -1,6 +1,8 @@
 """generate(): what follows from its definition, and what goes wrong with it. tests/parity has the comparison token for token."""
 
 import json
+import threading
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -8,7 +10,7 @@ import torch
 from tiny import WRITERS, writer
 
 import course
-from course import scores
+from course import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer, TextStreamer, scores
 from course.generation import EncoderDecoder
 
 each = pytest.mark.parametrize("kind", WRITERS)
@@ -197,6 +199,102 @@ def test_own_functions_and_gradients_afterwards():
     found = model.generate(ids, max_new_tokens=6, logits_processor=[without])
     assert never not in found[0, 5:]
     model(found, labels=found).loss.backward()        # what generate returns may stand in a gradient
+
+
+@pytest.mark.parametrize("settings", [{}, {"do_sample": True, "seed": 1}, {"prompt_lookup_num_tokens": 2}])
+def test_a_streamer_sees_the_prompt_and_every_token(settings):
+    model, ids, seen = writer("gpt2"), prompts(2 if settings == {} else 1), []
+    streamer = SimpleNamespace(put=seen.append, end=lambda: seen.append("end"))
+    found = model.generate(ids, max_new_tokens=6, streamer=streamer, **settings)
+    assert seen[-1] == "end" and torch.equal(seen[0], ids)
+    assert torch.equal(torch.stack(seen[1:-1], 1), found[:, 5:])
+    with pytest.raises(ValueError, match="leave num_beams or streamer out"):
+        model.generate(ids, streamer=streamer, num_beams=2)
+    assert seen[-1] == "end"                          # who waits for the text is not left waiting
+
+
+def test_a_text_is_shown_while_it_is_written(capsys):
+    tokenizer = tiny.tokenizer()
+    model, ids = writer("gpt2", vocab_size=len(tiny.VOCAB)), prompts(1)
+    whole = tokenizer.decode(model.generate(ids, max_new_tokens=9)[0])
+    model.generate(ids, max_new_tokens=9, streamer=TextStreamer(tokenizer))
+    assert capsys.readouterr().out == whole + "\n"
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)
+    for _ in range(2):                                # it can be used again
+        thread = threading.Thread(target=model.generate, args=(ids,), kwargs={"max_new_tokens": 9, "streamer": streamer})
+        thread.start()
+        pieces = list(streamer)
+        thread.join()
+        assert whole.endswith("".join(pieces)) and len(pieces) > 5 and "".join(pieces)
+    with pytest.raises(ValueError, match="shows one text, and 2 are written"):
+        model.generate(prompts(2), streamer=streamer)
+
+
+def test_lines_and_scripts_without_blanks_are_shown_at_once():
+    shown, texts = [], {1: "a", 2: " b", 3: "\n", 4: "好", 5: "\N{REPLACEMENT CHARACTER}"}
+
+    class Shown(TextStreamer):
+        def on_finalized_text(self, text, stream_end=False):
+            shown.append(text)
+    streamer = Shown(SimpleNamespace(decode=lambda ids: "".join(texts[number] for number in ids)))
+    for number in (1, 2, 3, 4, 1, 5):
+        streamer.put(torch.tensor([number]))
+    streamer.end()
+    assert shown == ["", "a ", "b\n", "好", "", "", "a\N{REPLACEMENT CHARACTER}"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"do_sample": True, "seed": 3}])
+def test_own_functions_say_where_a_text_ends(settings):
+    model, ids, seen = writer("gpt2"), prompts(2), []
+
+    class Long(StoppingCriteria):
+        def __call__(self, input_ids, scores, **kwargs):
+            seen.append(tuple(scores.shape) == (len(input_ids), 50))
+            return input_ids.shape[1] >= 8
+    found = model.generate(ids, max_new_tokens=9, stopping_criteria=StoppingCriteriaList([Long()]), **settings)
+    assert found.shape == (2, 8) and all(seen)
+    whole = model.generate(ids, max_new_tokens=9, eos_token_id=None, pad_token_id=0, do_sample=False)
+    one = model.generate(ids, max_new_tokens=9, eos_token_id=None, pad_token_id=0,
+                         stopping_criteria=[lambda ids, scores: ids[:, -1] == whole[0, 6]])
+    row = whole[0, 5:].tolist().index(whole[0, 6]) + 6
+    assert torch.equal(one[0, :row], whole[0, :row]) and not one[0, row:].any() and torch.equal(one[1], whole[1])
+    with pytest.raises(TypeError, match="does it end with return"):
+        model.generate(ids, stopping_criteria=[lambda ids, scores: None])
+    with pytest.raises(TypeError, match="stopping_criteria is a list of functions"):
+        model.generate(ids, stopping_criteria=Long())
+    for extra in ({"streamer": TextStreamer(tiny.tokenizer())}, {"stopping_criteria": [Long()]}, {"logits_processor": [Long()]}):
+        with pytest.raises(ValueError, match=f"leave {next(iter(extra))} out"):
+            model.generate(ids, allowed_outputs=[[7], [8]], **extra)
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 3}, {"use_cache": False, "repetition_penalty": 1.0}])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "ctrl", "t5"])
+def test_vectors_in_the_place_of_tokens(kind, settings):
+    model, ids = writer(kind), prompts(2)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1] * 5])   # the other side than generate's own
+    options = {"max_new_tokens": 6, "attention_mask": mask, "eos_token_id": None, "pad_token_id": 0} | settings
+    whole = model.generate(ids, **options)
+    vectors = model.get_input_embeddings()(ids)
+    alone = model.generate(inputs_embeds=vectors, **options)
+    assert torch.equal(alone, whole if kind == "t5" else whole[:, 5:])
+    if kind != "t5":
+        assert torch.equal(model.generate(ids, inputs_embeds=vectors, **options), whole)
+
+
+def test_vectors_that_cannot_be_read():
+    model, ids = writer("gpt2"), prompts(2)
+    vectors = model.get_input_embeddings()(ids)
+    for wrong in (vectors[0], ids, vectors.tolist(), vectors[:, :0]):
+        with pytest.raises(TypeError, match="must be a tensor of vectors"):
+            model.generate(inputs_embeds=wrong)
+    for options, message in (({"input_ids": ids[:, 1:]}, "a vector for each token"), ({"allowed_outputs": [[7], [8]]}, "input_ids"),
+                             ({"prompt_lookup_num_tokens": 2}, "leave it out")):
+        with pytest.raises(ValueError, match=message):
+            model.generate(inputs_embeds=vectors, **options)
+    with pytest.raises(TypeError, match="does not go on from inputs_embeds"):
+        writer("xlnet").generate(inputs_embeds=vectors)
+    with pytest.raises(ValueError, match="one of input_ids, inputs_embeds"):
+        writer("t5").generate(ids, inputs_embeds=vectors)
 
 
 def test_a_start_without_a_prompt():
