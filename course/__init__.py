@@ -34,7 +34,7 @@ _WHERE = {
     "course.pipelines.token_classification": ("NerPipeline", "TokenClassificationPipeline"),
     "course.pipelines.zero_shot_classification": ("ZeroShotClassificationPipeline",),
     "course.models.auto": ("AutoConfig", "AutoModel", "AutoModelWithLMHead", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM",
-                           "AutoModelForPreTraining", "AutoModelForNextSentencePrediction",
+                           "AutoModelForPreTraining", "AutoModelForNextSentencePrediction", "AutoModelForTextEncoding",
                            *(f"AutoModel{t}" for t in _TASKS)),
     "course.models.bart": ("BartConfig", "BartModel", "BartForConditionalGeneration", "BartForSequenceClassification",
                            "BartForQuestionAnswering"),

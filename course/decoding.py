@@ -40,25 +40,35 @@ class Writing:
         """The scores (N, V) after all functions."""
         ids = ids if mask is None else ids.masked_fill(mask == 0, -1)
         for function in self.functions:
-            scores = function(ids, scores)
+            changed = function(ids, scores)
+            if not isinstance(changed, Tensor) or changed.shape != scores.shape:
+                gave = tuple(changed.shape) if isinstance(changed, Tensor) else changed
+                raise TypeError(f"the function {name_of(function)} should return scores of the shape {tuple(scores.shape)} "
+                                f"and gave {gave}: does it end with return?")
+            scores = changed
         return scores
 
     def ended(self, ids: Tensor, written: int, room: Tensor, scores: Tensor) -> Tensor:
-        """(N,): which of the texts ids (N, S), whose last tokens are `written` new ones, end here. scores (N, V): those that the
-        last token was chosen by."""
+        """(N,): which of the texts ids (N, S), whose last tokens are `written` new ones, end here. scores (N, V): by which the
+        last token was chosen."""
         found = torch.isin(ids[:, -1], self.ends) | (written >= room)
         if strings := self.settings.stop_strings:
             strings = [strings] if isinstance(strings, str) else strings
             texts = self.tokenizer.batch_decode(ids[:, ids.shape[1] - written:])
             found |= ids.new_tensor([any(string in text for string in strings) for text in texts], dtype=torch.bool)
         for criterion in self.criteria:
-            if (says := criterion(ids, scores)) is None:
-                raise TypeError(f"the stopping criterion {getattr(criterion, '__name__', type(criterion).__name__)} gave None "
-                                "instead of True or False: does it end with return?")
-            found = found | torch.as_tensor(says, dtype=torch.bool, device=ids.device)
+            says = criterion(ids, scores)
+            if says is None or (says := torch.as_tensor(says, device=ids.device).bool()).shape not in ((), (len(ids),)):
+                raise TypeError(f"the stopping criterion {name_of(criterion)} should return True or False, or one for each of "
+                                f"{len(ids)} texts, and gave {says}: does it end with return?")
+            found = found | says
         if self.settings.max_time is not None and time.monotonic() - self.started > self.settings.max_time:
             found = torch.ones_like(found)
         return found
+
+
+def name_of(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def read(model: Any, writing: Writing, ids: Tensor, mask: Tensor | None, memory: Any, keep: int = 1) -> tuple[Tensor, Any]:

@@ -64,13 +64,16 @@ class LanguageModel:
         settings: see course.GenerationConfig; attention_mask, and other inputs of the model. Prompts of different length may
         stand in one batch, padded on either side; each text is what it would be alone. seed: what is drawn follows from seed
         and prompt alone. tokenizer: for stop_strings and allowed_outputs. logits_processor: further functions on (ids, scores).
-        stopping_criteria: functions on (ids, scores) that say whether texts end here, True or a (N,) of them. streamer: sees the
+        stopping_criteria: functions on (ids, scores) that say whether texts end here, True or (N,) of them. streamer: sees the
         prompt and each token as it comes, see course.streamers. inputs_embeds (B, S, D): vectors in the place of the prompt's
         tokens; then the new tokens alone come back, unless input_ids are given as well. allowed_outputs: legal answers; then
         comes an AllowedOutput, see course.legal_answers. return_dict_in_generate=True: a GenerateOutput with scores and
         log-probabilities. Raises TypeError or ValueError for what cannot be written.
         """
         functions = {"logits_processor": logits_processor, "stopping_criteria": stopping_criteria, "streamer": streamer}
+        if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
+            raise TypeError("a streamer has the methods put and end, like course.TextStreamer(tokenizer); got "
+                            f"{str(streamer)[:60]}")
         if allowed_outputs is not None:
             from course.legal_answers import choose
             return choose(self, inputs, allowed_outputs, tokenizer, **functions, **settings)
@@ -197,13 +200,13 @@ class LanguageModel:
                        generators, functions_in("stopping_criteria", stopping_criteria), embeds)
 
     def prompt(self, given: dict[str, Any], settings: GenerationConfig) -> tuple[Tensor, Tensor | None]:
-        """ids (B, S) and mask (B, S), padding first, taken out of what is given; without a prompt the begin token. Where vectors
-        are given instead of tokens, ids hold a number that is no token."""
+        """ids (B, S) and mask (B, S), padding first, taken out of what is given; without a prompt the begin token. Where
+        vectors are given instead of tokens, ids hold a number that is no token."""
         ids, mask, embeds = given.pop("input_ids", None), given.pop("attention_mask", None), given.get("inputs_embeds")
         if embeds is not None:
             if type(self).next_inputs is not LanguageModel.next_inputs:
                 raise TypeError(f"a {type(self).__name__} does not go on from inputs_embeds: give generate input_ids")
-            check_embeds(embeds, ids)
+            check_embeds(embeds, ids, self.config.hidden_size)
             ids = ids if ids is not None else torch.full(embeds.shape[:2], self.config.vocab_size, device=embeds.device)
             given["inputs_embeds"] = embeds if mask is None else on_one_side(embeds, mask, "left")[0]
         if ids is None:
@@ -313,20 +316,21 @@ def checked(ids: Any, mask: Any, settings: GenerationConfig) -> tuple[Tensor, Te
     return ids, mask.long()
 
 
-def check_embeds(embeds: Any, ids: Tensor | None) -> None:
-    if not isinstance(embeds, Tensor) or embeds.dim() != 3 or embeds.shape[1] == 0 or not embeds.is_floating_point():
+def check_embeds(embeds: Any, ids: Tensor | None, width: int) -> None:
+    if not isinstance(embeds, Tensor) or embeds.dim() != 3 or 0 in embeds.shape or embeds.shape[2] != width or (
+            not embeds.is_floating_point()):
         found = f"{embeds.dtype} {tuple(embeds.shape)}" if isinstance(embeds, Tensor) else type(embeds).__name__
-        raise TypeError("inputs_embeds must be a tensor of vectors with the shape (batch, length, width), which "
+        raise TypeError(f"inputs_embeds must be a tensor of vectors with the shape (batch, length, {width}), which "
                         f"model.get_input_embeddings()(input_ids) makes; got {found}")
     if ids is not None and ids.shape != embeds.shape[:2]:
-        raise ValueError(f"input_ids have the shape {tuple(ids.shape)} and inputs_embeds {tuple(embeds.shape)}: a vector for each "
-                         "token, or leave input_ids out")
+        raise ValueError(f"input_ids have the shape {tuple(ids.shape)} and inputs_embeds {tuple(embeds.shape)}: a vector for "
+                         "each token, or leave input_ids out")
 
 
 def functions_in(name: str, given: Any) -> list[Callable]:
     """A list of functions, which one function is not."""
-    if callable(given) and not isinstance(given, Sequence):
-        raise TypeError(f"{name} is a list of functions, [{getattr(given, '__name__', type(given).__name__)}], even of one")
+    if given is not None and (not isinstance(given, Sequence) or not all(map(callable, given))):
+        raise TypeError(f"{name} is a list of functions on (ids, scores), even of one: {name}=[…]; got {str(given)[:60]}")
     return list(given or ())
 
 

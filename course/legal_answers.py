@@ -7,6 +7,8 @@ tree, so what two answers begin with is computed once; so is what all prompts be
 The length of an answer counts: each further token multiplies by a probability below 1, and a longer answer needs more of them.
 Letters or numbers as answers, explained in the prompt, avoid that. In `log_probs` the scores stand as they are, to divide them
 by lengths of your own choice. An answer is taken literally: after "Answer:" it begins with a blank, " yes".
+
+Numbers and dates are lists as well: [f" {number}\n" for number in range(101)], with an end, because 1 is how 10 begins.
 """
 
 from collections.abc import Iterator, Sequence

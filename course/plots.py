@@ -178,7 +178,8 @@ class Spans:
         """(part of the text, its label or '')."""
         done, parts = 0, []
         for span in self.spans:
-            start, end = max(done, int(span["start"])), int(span["end"])
+            start = max(done, int(span["start"]))     # of what two spans share the first one has it
+            end = max(start, int(span["end"]))
             parts += [(self.text[done:start], ""), (self.text[start:end], str(span.get("entity_group") or span.get("entity")))]
             done = end
         return [*parts, (self.text[done:], "")]

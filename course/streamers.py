@@ -1,4 +1,4 @@
-"""What a caller may hand to generate() beside settings: who is shown a text while it is written, and functions on (ids, scores).
+"""What a caller may hand to generate() beside settings: who sees a text while it is written, and functions on (ids, scores).
 
 A streamer has two methods: put(ids) is given the prompt (N, S) and then one token (N,) after the other, end() comes last.
 """

@@ -1,26 +1,32 @@
 """Checks of lesson 3, Summary of the tasks."""
 
+from collections import Counter
 from typing import Any
 
-from course.checks import exercise, is_number, near_share
+from course.checks import exercise, is_number, near, near_share
 
 
-@exercise(1, "now look at what is in the list, and at what is not: a name may be missed, a word become a town.")
-def places(places: Any, names: Any) -> str | None:
-    rows = list(zip(names["word"], names["entity_group"], names["score"], strict=True))
-    if isinstance(places, str) or not hasattr(places, "__iter__"):
-        return f"`places` should be a list of words and is a {type(places).__name__}."
-    found = list(places)
-    if any(not isinstance(word, str) for word in found):
-        return "the list should hold the words. Which column are they in?"
-    truth = [word for word, group, score in rows if group == "LOC" and score > 0.6]
-    if sorted(found) in (sorted(truth), sorted(set(truth))):
-        return None
-    if sorted(found) == sorted(w for w, group, _ in rows if group == "LOC"):
-        return "these are all places. How do you leave out those that the model is unsure about?"
-    if sorted(found) == sorted(w for w, _, score in rows if score > 0.6):
-        return "these are names of all kinds. Which column says that a name is a place?"
-    return f"there are {len(truth)} such places and your list has {len(found)}. Which rows did you keep?"
+@exercise(1, "a number alone says little: compare it with what somebody gets right who does not read at all.",
+          "Agreement with one coder is not the truth either: A and B differ on some of these answers. Lesson 11 measures it, "
+          "allowing for chance.")
+def better_than_guessing(accuracy: Any, baseline: Any, coded: Any, topics: Any) -> str | None:
+    pairs = list(zip(coded, topics, strict=True))
+    same, counts = sum(a == b for a, b in pairs), Counter(topics)
+    for name, value in (("accuracy", accuracy), ("baseline", baseline)):
+        if not is_number(value):
+            return f"`{name}` should be one number and is a {type(value).__name__}. What is the mean of True and False?"
+    if not near_share(accuracy, same / len(pairs)):
+        return ("is this the share on which they disagree?" if near_share(accuracy, 1 - same / len(pairs)) else
+                f"{float(accuracy):g} answers? A share is their number divided by that of all." if accuracy == same else
+                f"{float(accuracy):.3g} is not the share of equal labels. Did you compare labels of the same row?")
+    if not near_share(baseline, max(counts.values()) / len(pairs)):
+        return ("this would be right if all topics were equally frequent. How often does coder A give the most frequent one?"
+                if near_share(baseline, 1 / len(counts)) else
+                "is this the most frequent label of the model? The truth to be guessed is coder A's."
+                if near_share(baseline, max(Counter(coded).values()) / len(pairs)) else
+                f"{float(baseline):.3g} is not the share of coder A's most frequent topic. Which topic is it, and how often "
+                "does it come?")
+    return None
 
 
 @exercise(2, "whole names or nothing: half a name is wrong.",
@@ -47,7 +53,29 @@ def precision(function: Any) -> str | None:
     return None
 
 
-@exercise(3, "you have the beginning of BLEU. A number like this says how alike two texts are, not whether one is right.",
+@exercise(3, "you can say how well a model knows a kind of text, before it does anything with it.",
+          "Texts like those that it has read are easy, others hard. Between models with different tokens the numbers cannot "
+          "be compared: a word that is cut into more pieces is guessed in more and easier steps.")
+def perplexity(function: Any, write: Any) -> str | None:
+    if not callable(function):
+        return "`perplexity` should be a function of one text. Did you call it, and keep what it returned?"
+    for text in ("The dog ran home.", "The council has no money for the school this year, and the old people are not happy."):
+        encoded = write.tokenizer(text, return_tensors="pt").to(write.device)
+        ids = encoded["input_ids"][0]
+        logs = write.model(**encoded).logits[0, :-1].log_softmax(-1).gather(1, ids[1:, None])      # of each token but the first
+        truth, found = (-logs.mean()).exp().item(), function(text)
+        if not is_number(found):
+            return ("the function gave nothing back. Does it end with return?" if found is None else
+                    f"the function should return one number and gave a {type(found).__name__}.")
+        if not abs(float(found) - truth) <= max(0.0051, 0.005 * truth):
+            return ("this is the loss. How does a mean of logarithms become a number of words again?"
+                    if near(found, -logs.mean().item()) else
+                    f"for {text!r} it gives {float(found):.4g} and should give {truth:.4g}. Where do you use `text`, and are "
+                    "the labels the ids of the text?")
+    return None
+
+
+@exercise(4, "you have the beginning of BLEU. A number like this says how alike two texts are, not whether one is right.",
           "The rent is high and The rent is not high share four of five words. Read translations before you trust a score.")
 def overlap(function: Any) -> str | None:
     if not callable(function):

@@ -67,6 +67,12 @@ class AutoModel:
         return class_for(config.model_type, *cls.endings)(deepcopy(config))
 
 
+class AutoModelForTextEncoding(AutoModel):
+    """What makes vectors of a text: the body, of a T5 the encoder alone, because its decoder needs a text of its own."""
+
+    endings = ("EncoderModel", "Model")
+
+
 class AutoModelForSequenceClassification(AutoModel):
     endings = ("ForSequenceClassification",)
 

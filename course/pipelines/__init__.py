@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import importlib.util
 import os
 import re
 from typing import Any, NamedTuple
@@ -40,10 +39,10 @@ TASKS = {
     "zero-shot-classification": Task("zero_shot_classification", "ZeroShotClassificationPipeline",
                                      "AutoModelForSequenceClassification", "pocket/nli", "facebook/bart-large-mnli"),
     "fill-mask": Task("fill_mask", "FillMaskPipeline", "AutoModelForMaskedLM", "pocket/encoder", "distilroberta-base"),
-    "feature-extraction": Task("feature_extraction", "FeatureExtractionPipeline", "AutoModel", "pocket/encoder",
+    "feature-extraction": Task("feature_extraction", "FeatureExtractionPipeline", "AutoModelForTextEncoding", "pocket/encoder",
                                "distilbert-base-cased"),
-    "sentence-similarity": Task("sentence_similarity", "SentenceSimilarityPipeline", "AutoModel", "pocket/encoder",
-                                "sentence-transformers/all-MiniLM-L6-v2"),
+    "sentence-similarity": Task("sentence_similarity", "SentenceSimilarityPipeline", "AutoModelForTextEncoding",
+                                "pocket/encoder", "sentence-transformers/all-MiniLM-L6-v2"),
     "text-generation": Task("text_generation", "TextGenerationPipeline", "AutoModelForCausalLM", "pocket/generator", "gpt2"),
     "text2text-generation": Task("text2text_generation", "Text2TextGenerationPipeline", "AutoModelForSeq2SeqLM",
                                  "pocket/translator", "t5-base"),
@@ -84,8 +83,6 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
         raise ValueError(f"there is no task {task!r}." + (f" Did you mean {' or '.join(map(repr, close))}?" if close else "")
                          + f" Tasks: {', '.join(known)}")
     file, class_name, auto_class, pocket, classic = TASKS[name]
-    if importlib.util.find_spec(f"course.pipelines.{file}") is None:
-        raise NotImplementedError(f"the pipeline for {task} is not part of this version of course yet")
     if model is None:
         model = classic if os.environ.get("COURSE_DEFAULTS") == "hub" else pocket
         if model == pocket and pocket not in hub.pocket_names():
@@ -98,7 +95,7 @@ def pipeline(task: str | None = None, model: str | os.PathLike | PreTrainedModel
         loaded, words, names = load(auto_class, model, tokenizer, dtype, device, use_fast, given, options)
     if not isinstance(loaded, auto_models.class_for(loaded.config.model_type, *getattr(auto_models, auto_class).endings)):
         raise TypeError(f"{task} needs a model loaded with {auto_class}, this one is a {type(loaded).__name__}"
-                        + (": its body is model.base_model" if auto_class == "AutoModel" else ""))
+                        + (": its body is model.base_model" if auto_class == "AutoModelForTextEncoding" else ""))
     made = getattr(importlib.import_module(f"course.pipelines.{file}"), class_name)
     pipe = made(loaded, words, task, device, batch_size, **task_options)
     pipe.names = names
@@ -123,6 +120,8 @@ def load(auto_class: str, model: Any, tokenizer: Any, dtype: str | torch.dtype |
         names = {} if options or model_kwargs or whole else {"model": str(model)}
         model = getattr(auto_models, auto_class).from_pretrained(
             model, dtype=torch.float32 if whole else dtype, **options, **model_kwargs)
+        if dtype is torch.int8 and not whole:         # what model.dtype does not tell
+            names |= {"dtype": str(dtype)}
         if whole:
             to_int8_reading(model.base_model)
         elif device.type == "cpu" and not writes:

@@ -284,7 +284,8 @@ class Pipeline:
         """The lines of explain() up to the model's input, and that input."""
         name, files = self.names.get("model"), self.names.get("tokenizer")
         given = "  # the pipeline's own: it was not loaded by a name"
-        dtype = "" if self.model.dtype == torch.float32 else f", dtype={self.model.dtype}"
+        dtype = self.names.get("dtype", str(self.model.dtype))
+        dtype = "" if dtype == "torch.float32" else f", dtype={dtype}"
         texts, limit = self.example(item, options), self.limit(options)
         settings: dict[str, Any] = {"return_tensors": "pt", "truncation": self.shortens} | ({} if limit in (
             NO_LIMIT, self.tokenizer.model_max_length) else {"max_length": limit}) | (

@@ -93,6 +93,11 @@ class TranslationPipeline(Text2TextGenerationPipeline):
     field = "translation"
     defaults: ClassVar[dict[str, Any]] = WritingPipeline.defaults | {"src_lang": None, "tgt_lang": None}
 
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        if self.task != type(self).task:              # a pair that is not known is refused before there is a text
+            self.specific(self.options)
+
     def specific(self, options: dict[str, Any]) -> dict[str, Any]:
         """What the checkpoint says of this pair of languages. Raises ValueError for a pair that it does not know."""
         known = {name: said for name, said in (getattr(self.model.config, "task_specific_params", None) or {}).items()

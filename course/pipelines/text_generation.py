@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 from course.legal_answers import check
-from course.pipelines.writing import WritingPipeline
+from course.pipelines.writing import FUNCTIONS, WritingPipeline
 from course.tokenizers.encoding import BatchEncoding, Row
 
 LEGAL_BATCH = 128                                   # prompts whose common beginning is computed once
@@ -69,7 +69,8 @@ class TextGenerationPipeline(WritingPipeline):
             rows = [row for row, letter in enumerate(behind) if letter == end]
             ids = [self.legal(answer, end) for answer in answers] if isinstance(answers, (list, tuple)) else []
             check(answers, ids)
-            said = model.generate(**{name: value[rows] for name, value in batch.items()}, allowed_outputs=ids)
+            said = model.generate(**{name: value[rows] for name, value in batch.items()}, allowed_outputs=ids,
+                                  **{name: options[name] for name in FUNCTIONS})
             for row, number, shares in zip(rows, said.indices.tolist(), said.probabilities.tolist(), strict=True):
                 found[row] = answers[number], shares
         return found

@@ -1,5 +1,6 @@
 """What all tasks share that write: settings, batches of similar length, and text made of the new tokens."""
 
+import difflib
 import logging
 from collections.abc import Iterator
 from dataclasses import fields
@@ -8,27 +9,32 @@ from typing import Any, ClassVar, cast
 import torch
 
 from course.generation_config import GenerationConfig
-from course.pipelines.base import Pipeline, shorten, show
+from course.pipelines.base import NO_EFFECT, Pipeline, shorten, show
 from course.tokenizers.encoding import BatchEncoding
 
 log = logging.getLogger(__name__)
 SETTINGS = {f.name for f in fields(GenerationConfig)} - {"others", "return_dict_in_generate", "output_scores", "output_logits"}
+FUNCTIONS = ("streamer", "stopping_criteria", "logits_processor")
 BATCH = (16, 128)                                   # rows that are written on together, on a CPU and on a GPU
 
 
 class WritingPipeline(Pipeline):
-    """Options of all writing tasks: every setting of course.GenerationConfig (max_new_tokens, do_sample, num_beams, …); seed.
+    """Options of all writing tasks: every setting of course.GenerationConfig (max_new_tokens, do_sample, num_beams, …); seed;
+    streamer, stopping_criteria and logits_processor as in generate().
 
     What the call says counts most, then what the checkpoint says for the task (task_specific_params in config.json), then its
     generation_config.json, then `usual`.
     """
 
     defaults: ClassVar[dict[str, Any]] = {"seed": None, "prefix": None, "clean_up_tokenization_spaces": None,
-                                          "return_tensors": False}
+                                          "return_tensors": False} | dict.fromkeys(FUNCTIONS)
     usual: ClassVar[dict[str, Any]] = {}            # settings where nobody says otherwise
     max_length_counts = True                        # more than a usual max_new_tokens; not so in transformers' later tasks
 
     def merge(self, options: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        for name in new.keys() - options.keys() - SETTINGS - self.older.keys() - set(NO_EFFECT):
+            if close := difflib.get_close_matches(name, SETTINGS, n=2, cutoff=0.7):
+                raise TypeError(f"{self.task} has no option {name!r}. Did you mean {' or '.join(close)}?")
         return super().merge(options | dict.fromkeys(new.keys() & SETTINGS), new)
 
     def specific(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +86,8 @@ class WritingPipeline(Pipeline):
         model = cast(Any, self.model)
         longest = 1 if hasattr(model.base_model, "encode") else batch["input_ids"].shape[1]       # what the text begins with
         settings = self.settings(options, longest)
-        found = model.generate(**batch, **settings, seed=options["seed"], tokenizer=self.tokenizer)
+        functions = {name: options[name] for name in FUNCTIONS}
+        found = model.generate(**batch, **settings, **functions, seed=options["seed"], tokenizer=self.tokenizer)
         ends = model.generation_config.with_settings(settings).ends
         texts = [until_end(text, ends) for text in found[:, longest:].tolist()]
         each = len(texts) // len(batch["input_ids"])

@@ -6,6 +6,7 @@ OTHERS: check -> right answers that were made differently: rounded, in percent, 
 
 import copy
 import importlib
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -131,8 +132,22 @@ TRIANGLE = torch.ones(5, 5).tril()
 PLACES_OF = pd.DataFrame({"area": ["village", "city", "city", "village", "suburb"], "answer": ["Mud.", "Rent", None, "No", "Bus"]})
 SHORT = ["one two three", "one two three four", "Noise", "and the rent is high"]
 
-NAMED = pd.DataFrame({"word": ["tamsin", "port", "mill", "uni"], "entity_group": ["LOC", "LOC", "LOC", "ORG"],
-                      "score": [0.9, 0.4, 0.7, 0.8]})
+STORYTELLER = SimpleNamespace(tokenizer=tiny.tokenizer(), model=tiny.writer("gpt2", vocab_size=len(tiny.VOCAB), n_positions=99),
+                              device="cpu")
+
+
+def loss_of(text):
+    inputs = STORYTELLER.tokenizer(text, return_tensors="pt")
+    return STORYTELLER.model(**inputs, labels=inputs["input_ids"]).loss
+
+
+def by_products(text):
+    inputs, product = STORYTELLER.tokenizer(text, return_tensors="pt"), 1.0
+    chances = STORYTELLER.model(**inputs).logits[0].double().softmax(-1)
+    after = inputs["input_ids"][0, 1:].tolist()
+    for place, token in enumerate(after):
+        product *= chances[place, token].item()
+    return product ** (-1 / len(after))
 
 
 def plain(text):
@@ -189,10 +204,16 @@ CASES = {
     lesson_01.head_weights: (
         (HEAD,), (24,),
         [((21,), "almost"), ((80,), "whole model"), ((7,), "how many labels"), (("24",), "one whole number")]),
-    lesson_03.places: (
-        (NAMED,), (["tamsin", "mill"],),
-        [((["tamsin", "mill", "uni"],), "names of all kinds"), ((["tamsin", "mill", "port"],), "unsure"),
-         ((["tamsin"],), "has 1"), (("tamsin",), "list of words"), (([0.9, 0.7],), "should hold the words"), ((3,), "list of words")]),
+    lesson_03.better_than_guessing: (
+        (pd.Series(list("abbac")), pd.Series(list("abcaa"))), (0.6, 0.6),
+        [((0.4, 0.6), "disagree"), ((3, 0.6), "divided by that of all"), ((0.5, 0.6), "same row"), ((0.6, 1 / 3), "equally"),
+         ((0.6, 0.4), "most frequent label of the model"), ((0.6, 0.9), "how often does it come"),
+         (([True], 0.6), "`accuracy` should be one number"), ((0.6, "a"), "`baseline` should be one number")]),
+    lesson_03.perplexity: (
+        (STORYTELLER,), (lambda text: loss_of(text).exp().item(),),
+        [((lambda text: loss_of(text).item(),), "this is the loss"), ((lambda text: loss_of("the council").exp().item(),), "Where do"),
+         ((lambda text: None,), "end with return"), ((lambda text: [1.0],), "should return one number"),
+         ((12.3,), "function of one text")]),
     lesson_03.precision: (
         (), (lambda found, marked: sum(name in marked for name in found) / len(found) if found else 0,),
         [((lambda found, marked: sum(name in marked for name in found) / len(found),), "divided by zero"),
@@ -288,7 +309,8 @@ def attend_by_loops(q, k, v, mask):
 
 
 OTHERS = {
-    lesson_03.places: [({"tamsin", "mill"},), (NAMED["word"][[0, 2]],), (["mill", "tamsin"],)],
+    lesson_03.better_than_guessing: [(60, 60), (torch.tensor(0.6), 0.6)],
+    lesson_03.perplexity: [(lambda text: round(2 ** (loss_of(text).item() / math.log(2)), 2),), (by_products,)],
     lesson_03.precision: [(lambda found, marked: round(len(set(found) & set(marked)) / max(1, len(found)), 2),)],
     lesson_03.overlap: [(lambda a, b: round(100 * overlap_of(a, b)),), (lambda a, b: len([w for w in plain(a) if w in set(plain(b))]) / len(plain(a)),)],
     lesson_00.response_rate: [(65,), (torch.tensor(312 / 480),)],

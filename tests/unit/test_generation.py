@@ -258,10 +258,16 @@ def test_own_functions_say_where_a_text_ends(settings):
                          stopping_criteria=[lambda ids, scores: ids[:, -1] == whole[0, 6]])
     row = whole[0, 5:].tolist().index(whole[0, 6]) + 6
     assert torch.equal(one[0, :row], whole[0, :row]) and not one[0, row:].any() and torch.equal(one[1], whole[1])
-    with pytest.raises(TypeError, match="does it end with return"):
-        model.generate(ids, stopping_criteria=[lambda ids, scores: None])
-    with pytest.raises(TypeError, match="stopping_criteria is a list of functions"):
-        model.generate(ids, stopping_criteria=Long())
+    for wrong in (None, torch.ones(7, dtype=torch.bool)):
+        with pytest.raises(TypeError, match="one for each of"):
+            model.generate(ids, stopping_criteria=[lambda ids, scores, wrong=wrong: wrong], **settings)
+        with pytest.raises(TypeError, match="should return scores of the shape"):
+            model.generate(ids, logits_processor=[lambda ids, scores, wrong=wrong: wrong], **settings)
+    for wrong in (Long(), ["a word"], "a word"):
+        with pytest.raises(TypeError, match="stopping_criteria is a list of functions"):
+            model.generate(ids, stopping_criteria=wrong)
+    with pytest.raises(TypeError, match="has the methods put and end"):
+        model.generate(ids, streamer=print)
     for extra in ({"streamer": TextStreamer(tiny.tokenizer())}, {"stopping_criteria": [Long()]}, {"logits_processor": [Long()]}):
         with pytest.raises(ValueError, match=f"leave {next(iter(extra))} out"):
             model.generate(ids, allowed_outputs=[[7], [8]], **extra)
@@ -284,7 +290,7 @@ def test_vectors_in_the_place_of_tokens(kind, settings):
 def test_vectors_that_cannot_be_read():
     model, ids = writer("gpt2"), prompts(2)
     vectors = model.get_input_embeddings()(ids)
-    for wrong in (vectors[0], ids, vectors.tolist(), vectors[:, :0]):
+    for wrong in (vectors[0], ids, vectors.tolist(), vectors[:, :0], vectors[..., 1:]):
         with pytest.raises(TypeError, match="must be a tensor of vectors"):
             model.generate(inputs_embeds=wrong)
     for options, message in (({"input_ids": ids[:, 1:]}, "a vector for each token"), ({"allowed_outputs": [[7], [8]]}, "input_ids"),
@@ -456,6 +462,13 @@ def test_legal_answers_that_cannot_be_told_apart(answers, message):
     model = writer("gpt2", vocab_size=len(tiny.VOCAB))
     with pytest.raises((ValueError, TypeError), match=message):
         model.generate(prompts(), allowed_outputs=answers, tokenizer=tiny.tokenizer())
+
+
+def test_numbers_are_legal_answers():
+    model = writer("gpt2", vocab_size=len(tiny.VOCAB))
+    numbers = [f"{number} ." for number in (1, 2, 10, 20)]
+    found = model.generate(prompts(3), allowed_outputs=numbers, tokenizer=tiny.tokenizer())
+    assert set(found.answers) <= set(numbers) and found.probabilities.shape == (3, 4)
 
 
 def test_legal_answers_as_texts():

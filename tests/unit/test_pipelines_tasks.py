@@ -235,6 +235,19 @@ def test_zero_shot_mistakes(zero, labels, options, message):
 
 # -- similarity, features -------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_features_of_models_that_read_and_write(tmp_path, kind, caplog):
+    """A T5's come from its encoder: its decoder needs a text of its own. A BART reads its text twice, as it always did."""
+    model = tiny.writer(kind, vocab_size=len(tiny.VOCAB))
+    model.save_pretrained(tmp_path)
+    tiny.tokenizer(model_max_length=30).save_pretrained(tmp_path)
+    pipe = pipeline("feature-extraction", model=str(tmp_path), return_tensors=True)
+    ids = pipe.tokenizer(CONTEXT, return_tensors="pt")["input_ids"]
+    states = model.transformer.encode(ids)[0] if kind == "t5" else course.AutoModel.from_pretrained(tmp_path)(ids)[0]
+    torch.testing.assert_close(pipe(CONTEXT), states.detach())
+    assert pipeline("sentence-similarity", model=str(tmp_path))(CONTEXT, CONTEXT) == pytest.approx(1)
+
+
 
 def test_similarity_is_a_cosine(similar):
     texts = ["the council vote", "good", TEXT]

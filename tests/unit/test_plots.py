@@ -104,3 +104,5 @@ def test_spans_are_marked_in_words():
     assert repr(spans) == "[Anna B-PER] <b> left [Tamsin LOC]."
     assert "&lt;b&gt; left" in (page := spans._repr_html_()) and page.count("<mark") == 2 and "<b>LOC</b>" in page
     assert repr(plots.Spans("nobody", [])) == "nobody"
+    nested = [{"start": 0, "end": 9, "entity": "A"}, {"start": 2, "end": 4, "entity": "B"}, {"start": 6, "end": 12, "entity": "C"}]
+    assert repr(plots.Spans("Anna Berg left", nested)) == "[Anna Berg A][ B][ le C]ft"         # no letter twice, no span lost

@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny
 
-from course import pipeline
+from course import TextStreamer, pipeline
 from course.pipelines.text2text_generation import SummarizationPipeline, Text2TextGenerationPipeline, TranslationPipeline
 from course.pipelines.text_generation import TextGenerationPipeline
 
@@ -61,6 +61,23 @@ def test_every_prompt_is_written_on_as_if_alone(write):
     drawn = {"do_sample": True, "seed": 3, "num_return_sequences": 2, "top_k": 0}
     assert write(TEXTS, **drawn) == [write(text, **drawn) for text in TEXTS]
     assert len(write(TEXTS[0], **drawn)) == 2
+
+
+def test_a_text_is_shown_and_ended_as_the_call_says(write, rewrite, capsys):
+    (found,) = write("the council vote", streamer=TextStreamer(write.tokenizer, skip_special_tokens=True))
+    assert capsys.readouterr().out.split() == found["generated_text"].split()
+    (short,) = write("the council vote", stopping_criteria=[lambda ids, scores: True], return_tensors=True)
+    assert len(short["generated_token_ids"]) == len(write.tokenizer("the council vote")["input_ids"]) - 1 + 1
+    (found,) = rewrite()("the council vote", streamer=TextStreamer(write.tokenizer, skip_special_tokens=True))
+    assert capsys.readouterr().out.split() == found["summary_text"].split()
+    with pytest.raises(ValueError, match="leave streamer out"):
+        write("the council", allowed_outputs=["good", "bad"], streamer=TextStreamer(write.tokenizer))
+
+
+def test_explain_names_the_format_of_weights(tmp_path, capsys):
+    pipe = pipeline("text-generation", saved(tmp_path, "gpt2"), dtype="int8", **GREEDY)
+    pipe.explain("the council")
+    assert "dtype=torch.int8)" in capsys.readouterr().out
 
 
 def test_chats(write):
