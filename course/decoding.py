@@ -94,7 +94,7 @@ def read(model: Any, writing: Writing, ids: Tensor, mask: Tensor | None, memory:
 
 
 def refuse_nan(scores: Tensor) -> None:
-    if scores.isnan().any():
+    if scores.amax().isnan():                         # NaN is larger than any number
         raise ValueError("the model's scores are not numbers (NaN), so no token can be chosen. Is the checkpoint damaged, or "
                          "the number format too narrow? float16 overflows where bfloat16 and float32 do not")
 

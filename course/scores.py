@@ -49,7 +49,7 @@ def no_repeat_ngram(ids: Tensor, scores: Tensor, size: int) -> Tensor:
 
 def end_not_before(ids: Tensor, scores: Tensor, length: int | Tensor, ends: Tensor) -> Tensor:
     """No end token as long as a row has fewer than `length` tokens, a number or one for each row (B, 1)."""
-    return torch.where(lengths(ids) < length, scores.index_fill(1, ends, NEVER), scores)
+    return scores.index_copy(1, ends, scores[:, ends].masked_fill(lengths(ids) < length, NEVER))
 
 
 def bad_words(ids: Tensor, scores: Tensor, words: Sequence[Sequence[int]]) -> Tensor:

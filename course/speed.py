@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 ROWS = 32                                           # with more rows the weights are read often enough to be unpacked first
 FEW = 3                                             # with so few rows a product takes as long as reading its weights once
+FEW_INT8 = 6                                        # the same for weights of 8 bits and inputs that are not rounded
 LARGE = 2**19                                       # weights of a matrix from which on their order counts
 TWICE = 2**30                                       # bytes of weights of which a second copy may be made
 
@@ -28,14 +29,14 @@ class Int8Linear(nn.Module):
     numbers: Tensor                                 # (outputs, inputs)
     factors: Tensor                                 # (outputs,)
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: nn.Linear, largest: int = 127, dtype: torch.dtype = torch.bfloat16):
         super().__init__()
         weight = linear.weight.detach().float()
-        factors = weight.abs().amax(1).clamp(min=1e-12) / 127
         self.out_features, self.in_features = weight.shape
-        self.register_buffer("numbers", (weight / factors[:, None]).round().to(torch.int8).contiguous())
-        self.register_buffer("factors", factors.to(torch.bfloat16))
-        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().to(torch.bfloat16), requires_grad=False)
+        self.register_buffer("factors", (weight.abs().amax(1).clamp(min=1e-12) / largest).to(dtype))
+        numbers = (weight / self.factors.float()[:, None]).round().clamp(-largest, largest)
+        self.register_buffer("numbers", numbers.to(torch.int8).contiguous())
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().to(dtype), requires_grad=False)
 
     @property
     def weight(self) -> Tensor:
@@ -45,7 +46,14 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
         rows = x.to(torch.bfloat16).reshape(-1, self.in_features)
-        if len(rows) > ROWS:
+        if len(rows) > FEW_INT8 and adds_exactly(127):
+            # each row as two of whole numbers: the second is what the first leaves, in steps 254 times as fine
+            size = rows.abs().amax(1, keepdim=True).float().clamp_(min=1e-30).div_(127)            # (rows, 1)
+            whole = (exact := rows / size).round()
+            both = torch.cat([whole, exact.sub_(whole).mul_(254).round_()]).to(torch.int8)
+            large, small = torch._int_mm(both, self.numbers.T).float().chunk(2)
+            y = large.add_(small, alpha=1 / 254).mul_(self.factors).mul_(size).to(torch.bfloat16)
+        elif len(rows) > ROWS:
             y = F.linear(rows, self.numbers.to(torch.bfloat16)) * self.factors            # whole numbers are exact in bfloat16
         else:
             y = torch.ops.aten._weight_int8pack_mm(rows.contiguous(), self.numbers, self.factors)
@@ -55,19 +63,26 @@ class Int8Linear(nn.Module):
 
 class Int8Reading(Int8Linear):
     """The same weights, and what comes in is rounded to whole numbers too, each token by a factor of its own: many tokens at
-    once are bound by multiplying, and products of 8 bits are two to four times as fast. Rounds more than Int8Linear."""
+    once are bound by multiplying, and products of 8 bits are two to four times as fast. Rounds more than Int8Linear, and
+    once more where a processor adds only products with weights up to 63 exactly."""
 
     def __init__(self, linear: nn.Linear):
-        super().__init__(linear)
-        self.factors = linear.weight.detach().float().abs().amax(1).clamp(min=1e-12) / 127
-        self.bias = linear.bias
+        super().__init__(linear, 127 if adds_exactly(127) else 63, torch.float32)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.in_features)                                                     # (tokens, inputs)
-        factors = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127                          # (tokens, 1)
-        y = torch._int_mm(torch.div(rows, factors).round_().to(torch.int8), self.numbers.T) * self.factors
-        y = y.mul_(factors) if self.bias is None else torch.addcmul(self.bias, y, factors)
-        return y.view(*x.shape[:-1], self.out_features)
+        size = rows.abs().amax(1, keepdim=True).clamp_(min=1e-30).div_(127)                        # (tokens, 1)
+        y = torch._int_mm((rows / size).round_().to(torch.int8), self.numbers.T).float()           # (tokens, outputs)
+        y = y.mul_(self.factors).mul_(size)           # in place: these are the largest tensors of a model
+        return (y if self.bias is None else y.add_(self.bias)).view(*x.shape[:-1], self.out_features)
+
+
+@cache
+def adds_exactly(largest: int) -> bool:
+    """Whether this processor multiplies whole numbers up to 127 with ones up to `largest` without an error. Where it has no
+    instructions for it (VNNI), torch's product adds pairs of them in 16 bits, and what is too large is cut off."""
+    x, weight = torch.full((2, 64), 127, dtype=torch.int8), torch.full((16, 64), largest, dtype=torch.int8)
+    return bool((torch._int_mm(x, weight.T) == 64 * 127 * largest).all())
 
 
 def to_int8_reading(body: nn.Module) -> None:

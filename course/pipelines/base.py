@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1024                                       # items that are sorted together
 # at most so many rows, and so many tokens, are computed together: on a CPU what fits into its cache
-CPU_BATCH = (32, 2048)
+CPU_BATCH = (32, 1024)
 GPU_BATCH = (256, 32768)
 NO_EFFECT = ("padding", "num_workers")              # options of tutorials that change no answer here
 
