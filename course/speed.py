@@ -87,20 +87,21 @@ def adds_exactly(largest: int) -> bool:
 
 def to_int8_reading(body: nn.Module) -> None:
     """Puts the linear maps of a model that reads into 8 bits; what is no linear map, and a head outside, stays as it is."""
-    for module in list(body.modules()):
-        for name, part in list(module.named_children()):
-            if type(part) is nn.Linear:
-                setattr(module, name, Int8Reading(part))
+    replace_linear(body, Int8Reading)
 
 
 def to_int8(model: Any) -> Any:
     """The model with the weights of its linear maps in 8 bits, for writing and reading, not for training or saving. torch's
     kernel reads 16 numbers at a time; maps of other widths stay as they are."""
+    replace_linear(model, Int8Linear, multiple=16)
+    return model.to(torch.bfloat16).requires_grad_(False)
+
+
+def replace_linear(model: nn.Module, kind: type[Int8Linear], multiple: int = 1) -> None:
     for module in list(model.modules()):
         for name, part in list(module.named_children()):
-            if type(part) is nn.Linear and part.in_features % 16 == 0:
-                setattr(module, name, Int8Linear(part))
-    return model.to(torch.bfloat16).requires_grad_(False)
+            if type(part) is nn.Linear and part.in_features % multiple == 0:
+                setattr(module, name, kind(part))
 
 
 def by_columns(model: nn.Module) -> None:
