@@ -40,7 +40,7 @@ class LayerCache:
     def __getitem__(self, positions: slice) -> tuple[Tensor, Tensor]:
         return self.keys[:, :, positions], self.values[:, :, positions]
 
-    def take(self, rows: Tensor, length: int, same_texts: bool = False) -> "LayerCache":
+    def take(self, rows: Tensor, length: int) -> "LayerCache":
         """A new cache with these rows (K,) of the first `length` tokens, and as much room: what lies beyond is not copied."""
         new = LayerCache(self.room)
         new.length = min(length, self.length)
@@ -49,9 +49,7 @@ class LayerCache:
                                     for x in (self.keys, self.values))
             for copy, x in ((new.keys, self.keys), (new.values, self.values)):
                 copy[:, :, :new.length] = x[:, :, :new.length][rows]
-        if same_texts:
-            new.memory = self.memory
-        elif self.memory is not None:
+        if self.memory is not None:
             new.memory = self.memory[0][rows], self.memory[1][rows]
         return new
 
@@ -103,9 +101,13 @@ class KeyValueCache:
             layer.length = min(layer.length, length)
 
     def select(self, rows: Tensor, same_texts: bool = False) -> None:
-        """Keeps these rows (K,) of the batch in this order; a row may be taken several times. same_texts: each place keeps the
-        text that a decoder looks at there."""
-        self.layers = [layer.take(rows, layer.length, same_texts) for layer in self.layers]
+        """Keeps these rows (K,) of the batch in this order; a row may be taken several times. same_texts: as many as there are,
+        and each place keeps the text that a decoder looks at there; then they change within their room."""
+        if not same_texts:
+            self.layers = [layer.take(rows, layer.length) for layer in self.layers]
+        for layer in self.layers if same_texts else ():
+            for known in layer[:layer.length]:
+                known.copy_(known[rows])
 
     def expand(self, times: int) -> None:
         """Every row `times` times, one copy beside the other: the same beginning for several continuations."""
