@@ -23,7 +23,7 @@
 # it chooses a model.
 
 # %%
-from course import pipeline, plots
+from course import pipeline, plots, widgets
 from course.checks import lesson_01 as checks
 
 classifier = pipeline("sentiment-analysis")
@@ -81,17 +81,10 @@ checks.agreement(share, disputed, results, coder)
 
 # %%
 unmask = pipeline("fill-mask")
-
-def guesses(text):
-    if text.count("[MASK]") != 1:
-        return "Write [MASK] once."
-    found = pd.DataFrame(unmask(text, top_k=5))
-    return plots.probabilities(found["token_str"], found["score"], text)
-
-plots.Panel(guesses, "My children walk to [MASK] every morning.")
+widgets.fill_mask_explorer(unmask, "My children walk to [MASK] every morning.")
 
 # %% [markdown]
-# *What we see.* Five candidates and their probabilities. They are no facts; they mirror the texts that the model was
+# *What we see.* Candidates and their probabilities. They are no facts; they mirror the texts that the model was
 # trained on. Turn *children* into *parents*. Then try: The nurse said that [MASK] was tired.
 #
 # Two tasks find a place in a text: `ner` the names, `question-answering` an answer.

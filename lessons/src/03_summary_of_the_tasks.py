@@ -123,7 +123,7 @@ brief = ("The swimming pool of Tamsin will close in March. The council voted "
          "million euros. Parents have collected 900 signatures against it.")
 asked = {"When will the pool close?": "in March",
          "What would the repairs cost?": "two million euros",
-         "What is the mayor called?": ""}
+         "What is the mayor called?": "no answer"}
 ask = pipeline("question-answering", handle_impossible_answer=True)
 found = ask(question=list(asked), context=brief)
 plots.Spans(brief, [one | {"entity": question} for question, one
