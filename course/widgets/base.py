@@ -11,8 +11,12 @@ from typing import Any
 from course.notebook import box, live
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#888888"                       # Okabe & Ito 2008
+# JupyterLab and Notebook 7 take keys for themselves wherever the focus is: arrows that should move a slider, x that cuts the
+# cell. Not from an element with this attribute, which only a script can set.
+OWN_KEYS = ("""<style onload="this.closest('.course-widget')?.addEventListener('focusin', event => """
+            """event.target.setAttribute('data-lm-suppress-shortcuts', 'true'))">.course-widget { min-width: 0 }</style>""")
 CHIPS = ("#cfe4f3", "#fde3b8", "#d5f0e3", "#f3d9e8")                       # light, so that the dark text on them can be read
-CHIP = "display: inline-block; color: #111; border: 1px solid #8888; border-radius: 3px; padding: 0 3px; white-space: pre"
+CHIP = "display: inline-block; color: #111; border: 1px solid #8888; padding: 0 3px; white-space: pre"
 HATCHED = "repeating-linear-gradient(45deg, #e4e4e4 0 4px, #f8f8f8 4px 8px)"
 
 
@@ -59,7 +63,7 @@ class Explorer:
             for name, part in self.parts.items():
                 part.observe(lambda change, name=name: self.choose(name, change["new"]), "value")
             rows = w.Box(list(self.parts.values()), layout=w.Layout(flex_flow="row wrap"))
-            self.made = w.VBox([rows, self.shown, *self.below(w)])
+            self.made = own(w, [rows, self.shown, *self.below(w)])
             self.after()
         return self.made
 
@@ -78,7 +82,7 @@ class Explorer:
 
     def still(self) -> str:
         """For pages without a running kernel."""
-        return f'<div style="overflow-x: auto">{self.draw()}</div>'
+        return f"<div>{self.draw()}</div>"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         try:
@@ -88,6 +92,13 @@ class Explorer:
 
     def __repr__(self) -> str:
         return self.say()
+
+
+def own(w: Any, parts: list[Any]) -> Any:
+    """A column of widgets that keeps its keys."""
+    box = w.VBox([*parts, w.HTML(OWN_KEYS, layout={"height": "0", "margin": "0"})])
+    box.add_class("course-widget")
+    return box
 
 
 # -- controls, the same in all widgets ---------------------------------------------------------------------------------------
@@ -104,8 +115,9 @@ def slider(w: Any, description: str, value: float, low: float, high: float, step
 
 
 def choice(w: Any, description: str, options: Iterable[Any], value: Any) -> Any:
-    return w.Dropdown(options=list(options), value=value, description=description,
-                      style={"description_width": "initial"}, layout={"width": "auto", "max_width": "98%"})
+    """Buttons, one of which is pressed. (JupyterLab takes the arrow keys away from a list that opens.)"""
+    return w.ToggleButtons(options=list(options), value=value, description=description,
+                           style={"description_width": "initial", "button_width": "auto"}, layout={"width": "auto"})
 
 
 # -- pieces of HTML ----------------------------------------------------------------------------------------------------------
@@ -126,6 +138,11 @@ def bars(rows: Iterable[tuple[str, float, str]], title: str = "", most: float = 
 def line(text: str) -> str:
     """A sentence under a picture."""
     return f'<div style="margin: 4px 0; max-width: 60em; white-space: normal; line-height: 1.4">{html.escape(text)}</div>'
+
+
+def scrolls(inside: str, name: str) -> str:
+    """What may be wider than the page; with the focus in it, arrow keys move it."""
+    return f'<div style="overflow-x: auto" tabindex="0" role="region" aria-label="{html.escape(name)}">{inside}</div>'
 
 
 def short(text: str, length: int = 60) -> str:

@@ -5,7 +5,7 @@ import itertools
 import math
 from typing import Any
 
-from course.widgets.base import BLUE, GREY, Explorer, line, slider, typed
+from course.widgets.base import BLUE, GREY, Explorer, line, scrolls, slider, typed
 from course.widgets.next_token import NextToken, loaded
 
 STEPS = 6
@@ -87,8 +87,8 @@ class BeamTree(Explorer):
                          f'<text x="{x + 5}" y="{y + 17:.0f}" font-size="12" fill="black">{html.escape(name[:8])}</text>'
                          f'<text x="{x + 88}" y="{y + 17:.0f}" font-size="10" fill="#444" text-anchor="end">{chance}</text>')
         size = f'width="{wide * len(steps) + 10}" height="{high * (max(height.values()) + 1) + 12:.0f}"'
-        return (f'<div style="overflow-x: auto" tabindex="0" role="region" aria-label="The tree"><svg role="img" {size} '
-                f'aria-label="{html.escape(self.say())}" style="font-family: sans-serif">{"".join(parts)}</svg></div>'
+        said = f'aria-label="{html.escape(self.say())}" style="font-family: sans-serif"'
+        return (scrolls(f'<svg role="img" {size} {said}>{"".join(parts)}</svg>', "The tree")
                 + line("Blue: beginnings that are followed; grey and dashed: given up. The number is the probability of all "
                        "tokens up to there together."))
 

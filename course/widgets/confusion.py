@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from course.widgets.base import Explorer, line, short
+from course.widgets.base import Explorer, line, own, scrolls, short
 
 MOST_LABELS, MOST_TEXTS = 10, 20
 
@@ -42,8 +42,9 @@ class Confusion(Explorer):
         if self.made is None:
             import ipywidgets as w
             self.shown = w.HTML(self.texts_behind())
-            size, self.buttons = w.Layout(width="96px", height="34px"), {}
-            cells: list[Any] = [w.HTML("<b>label ↓ predicted →</b>"), *(w.HTML(named(name)) for name in self.names)]
+            wide, letters = (96, 12) if len(self.names) <= 5 else (42, 5)
+            size, self.buttons = w.Layout(width=f"{wide}px", height="34px"), {}
+            cells: list[Any] = [w.HTML("<b>label ↓ predicted →</b>"), *(w.HTML(named(name, letters)) for name in self.names)]
             for i, name in enumerate(self.names):
                 cells.append(w.HTML(named(name)))
                 for j, other in enumerate(self.names):
@@ -53,8 +54,8 @@ class Confusion(Explorer):
                     button.on_click(lambda _, cell=(name, other): self.choose("cell", cell))
                     self.buttons[name, other] = button
                     cells.append(button)
-            grid = w.GridBox(cells, layout=w.Layout(grid_template_columns=f"150px repeat({len(self.names)}, 100px)"))
-            self.made = w.VBox([grid, self.shown])
+            grid = w.GridBox(cells, layout=w.Layout(grid_template_columns=f"150px repeat({len(self.names)}, {wide + 6}px)"))
+            self.made = own(w, [grid, self.shown])
             self.after()
         return self.made
 
@@ -84,13 +85,13 @@ class Confusion(Explorer):
             f'<tr><th scope="row" style="padding: 2px 8px">{html.escape(str(name))}</th>'
             + "".join(f'<td style="padding: 2px 8px">{self.table.iloc[i, j]}</td>' for j in range(len(self.names))) + "</tr>"
             for i, name in enumerate(self.names))
-        return (f'<table><tr><th style="padding: 2px 8px">label ↓ predicted →</th>{head}</tr>{body}</table>'
-                + self.texts_behind())
+        return scrolls(f'<table><tr><th style="padding: 2px 8px">label ↓ predicted →</th>{head}</tr>{body}</table>',
+                       "Labels and predictions") + self.texts_behind()
 
     def say(self) -> str:
         label, predicted = self.values["cell"]
         return f"{self.table}\n{len(self.behind())} texts with the label {label}, predicted {predicted}"
 
 
-def named(name: Any) -> str:
-    return f'<span style="overflow-wrap: anywhere"><b>{html.escape(short(str(name), 24))}</b></span>'
+def named(name: Any, letters: int = 24) -> str:
+    return f'<b title="{html.escape(str(name))}">{html.escape(short(str(name), letters))}</b>'

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from course.widgets.base import Explorer, choice, line, short
+from course.widgets.base import Explorer, line, short, slider
 
 MOST = 500
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")   # Okabe & Ito 2008
@@ -59,7 +59,7 @@ class EmbeddingMap(Explorer):
         super().__init__(text=0)
 
     def controls(self, w: Any) -> dict[str, Any]:
-        return {"text": choice(w, "Text", [(f"{n + 1}. {short(text, 70)}", n) for n, text in enumerate(self.texts)], 0)}
+        return {"text": slider(w, "text", 0, 0, len(self.texts) - 1)}
 
     def point(self, number: int) -> str:
         x, y = self.spots[number]
@@ -103,4 +103,4 @@ class EmbeddingMap(Explorer):
 def mark(kind: int, x: float, y: float) -> str:
     """A circle, a square, a triangle or a diamond: who sees no colours sees shapes."""
     return (f"M{x - 5:.1f},{y:.1f}a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z", f"M{x - 4.5:.1f},{y - 4.5:.1f}h9v9h-9z",
-            f"M{x:.1f},{y - 5.5:.1f}l5.5,10h-11z", f"M{x:.1f},{y - 6:.1f}l6,6l-6,6l-6,-6z")[kind % 4]
+            f"M{x:.1f},{y - 5.5:.1f}l5.5,10h-11z", f"M{x:.1f},{y - 6:.1f}l6,6l-6,6l-6,-6z")[(kind + kind // len(COLOURS)) % 4]

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from course.widgets.base import CHIP, HATCHED, Explorer, choice, line, slider
+from course.widgets.base import CHIP, HATCHED, Explorer, choice, line, scrolls, slider
 
 ANSWERS = ("The rent has doubled.", "My children walk to school every morning, even when it rains.", "I don't hate it.")
 
@@ -55,8 +55,7 @@ class Padding(Explorer):
             rows.append(f'<tr style="background: none"><th scope="row" style="padding: 2px 8px; white-space: nowrap">text '
                         f'{number + 1}</th>{cells}<td style="padding: 2px 8px; white-space: nowrap">'
                         f'{f"<b>{cut} cut off</b>" if cut else ""}</td></tr>')
-        return (f'<div style="overflow-x: auto" tabindex="0" role="region" aria-label="The batch"><table style="border: 0">'
-                f'{"".join(rows)}</table></div>' + line(self.say()))
+        return scrolls(f'<table style="border: 0">{"".join(rows)}</table>', "The batch") + line(self.say())
 
     def say(self) -> str:
         encoding = self.encoded()

@@ -9,17 +9,18 @@ from course.widgets.base import CHIP, CHIPS, HATCHED, Explorer, line, typed
 MOST = 2_000                                          # letters of a text that are shown
 
 
-def token_explorer(*tokenizers: Any, text: str = "Unhappiness is rarely caused by the weather.") -> "Tokens":
-    """Pieces and ids of a text for one tokenizer or several: names ("pocket/sentiment") or tokenizers."""
+def token_explorer(*tokenizers: Any, text: str = "Unhappiness is rarely caused by the weather.", **named: Any) -> "Tokens":
+    """Pieces and ids of a text for one tokenizer or several: names ("pocket/sentiment") or tokenizers, ours=tokenizer to call
+    one by another name."""
     from course import AutoTokenizer
-    if not tokenizers:
+    if not tokenizers and not named:
         tokenizers = ("pocket/sentiment", "pocket/generator", "pocket/translator")
     loaded: dict[str, Any] = {}
     for given in tokenizers:
         found = AutoTokenizer.from_pretrained(given) if isinstance(given, str) else given
         name = given if isinstance(given, str) else type(found).__name__
         loaded[name if name not in loaded else f"{name} ({len(loaded) + 1})"] = found
-    return Tokens(loaded, text)
+    return Tokens(loaded | named, text)
 
 
 class Tokens(Explorer):

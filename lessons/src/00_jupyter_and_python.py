@@ -22,7 +22,7 @@
 # every lesson and loads what the lesson needs. Did you run it?
 
 # %%
-from course import load_dataset, plots
+from course import load_dataset, plots, widgets
 from course.checks import lesson_00 as checks
 
 steps = [("cell", "what you write"), ("kernel", "Python, remembers names"),
@@ -95,6 +95,12 @@ for answer in answers:
 # %%
 print([len(answer) for answer in answers])
 print([answer for answer in answers if "rent" in answer])
+
+# %% [markdown]
+# Some results can be touched. Type into the box, and see into which pieces a model cuts your words (more in lesson 1).
+
+# %%
+widgets.token_explorer("pocket/sentiment", text=answers[0])
 
 # %% [markdown]
 # ### Exercise 2 · level 1 of 3 · 5 minutes

@@ -22,7 +22,7 @@
 
 # %%
 from course import AutoModel, AutoModelForMaskedLM, AutoTokenizer
-from course import glossary, pipeline, plots
+from course import glossary, pipeline, plots, widgets
 from course.checks import lesson_02 as checks
 
 glossary("token")
@@ -111,12 +111,13 @@ answers = ["The bus was late again and I missed my train.", "Too expensive.",
            "The park is lovely, and my children play there with their friends."]
 batch = tokenizer(answers, padding=True, return_tensors="pt")
 print(tuple(batch["input_ids"].shape), batch["input_ids"][1], sep="\n")
+widgets.padding_explorer(tokenizer, answers)
 
 # %% [markdown]
 # *What we see.* A row for each answer, a column for each place, and in it the number of a token: its
 # [input ID](../lessons/glossary.ipynb#input-IDs). "Too expensive." is short, so the rest of its row is
 # [padding](../lessons/glossary.ipynb#padding). The [attention mask](../lessons/glossary.ipynb#attention-mask) marks
-# it as not there. What if we forget the mask?
+# it as not there: the 1 or 0 below each token. Move the controls. What if we forget the mask?
 
 # %%
 classifier = pipeline("sentiment-analysis", model="pocket/sentiment").model

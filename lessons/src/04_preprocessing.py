@@ -23,7 +23,7 @@
 # of each. The vocabulary was fixed when the model was trained, so take the tokenizer of your model, never another one.
 
 # %%
-from course import AutoTokenizer, load_dataset, pipeline, plots
+from course import AutoTokenizer, load_dataset, pipeline, widgets
 from course.checks import lesson_04 as checks
 
 everyone = load_dataset("local_life").query("language == 'en'")
@@ -52,8 +52,9 @@ print(tokenizer.decode(encoded["input_ids"], skip_special_tokens=True)[:95])
 # with `##`:
 
 # %%
-for word in ("neighbourhood", "Harbourside", "beurocracy", "Wohngeld"):
-    print(word, tokenizer.tokenize(word))
+words = "neighbourhood Harbourside beurocracy Wohngeld"
+print(tokenizer.tokenize(words))
+widgets.token_explorer("pocket/sentiment", "pocket/translator", text=words)
 
 # %% [markdown]
 # ### Exercise 1 · level 1 of 3 · 6 minutes
@@ -85,8 +86,7 @@ checks.split_share(split_share, survey["answer"], tokenizer)
 # %%
 three = ["More buses in the evening.", "Rent.", "Nothing to complain about."]
 batch = tokenizer(three, padding=True, return_tensors="pt")
-rows = [tokenizer.convert_ids_to_tokens(ids) for ids in batch["input_ids"]]
-plots.grid(rows, three, "Three answers in one batch", quiet=["[PAD]"])
+widgets.padding_explorer(tokenizer, three)
 
 # %% [markdown]
 # *What we see.* One row a text, as long as the longest; the hatched places are filling, and the mask is 0 there. Without

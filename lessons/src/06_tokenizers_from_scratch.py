@@ -26,7 +26,7 @@
 import re
 from collections import Counter
 from itertools import pairwise
-from course import AutoTokenizer, load_dataset, plots
+from course import AutoTokenizer, load_dataset, plots, widgets
 from course.checks import lesson_06 as checks
 
 table = load_dataset("local_life").query("language == 'en'")
@@ -187,6 +187,7 @@ trained = {}
 for name, train in families.items():
     trained[name] = train(survey, vocab_size=1200)
     print(f"{name:17}", *trained[name].tokenize("Unaffordable, naïve council."))
+widgets.token_explorer(text="Unaffordable, naïve council.", **trained)
 
 # %% [markdown]
 # *What we see.* The families mark words differently. `##`: this piece continues a word. `Ġ` and `▁`: a blank stood

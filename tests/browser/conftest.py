@@ -6,6 +6,7 @@ Skipped where playwright or Chromium is missing: pip install playwright; apt-get
 the program). Playwright's own browser download is not needed.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -17,6 +18,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,37 +72,46 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def jupyter(tmp_path_factory):
-    """JupyterLab on a copy of the notebooks (it saves by itself); gives its address, token and the file of refusals."""
-    home = tmp_path_factory.mktemp("jupyter")
-    for folder in ("lessons", "solutions"):
-        shutil.copytree(ROOT / folder, home / "root" / folder, ignore=shutil.ignore_patterns(".*", "src"))
+@contextlib.contextmanager
+def serving(home, **variables):
+    """A server of JupyterLab and Notebook 7 on the folder home/root, with these variables in its environment."""
     (home / "config/labconfig").mkdir(parents=True)
     news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}       # it asks the network
     (home / "config/labconfig/page_config.json").write_text(json.dumps(news))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url, token = f"http://127.0.0.1:{free.getsockname()[1]}", secrets.token_hex(16)
+    paths = [str(ROOT / "tests/lessons/no_network"), variables.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "REFUSED": str(home / "refused.txt"),
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/lessons/no_network"), os.environ.get("PYTHONPATH", "")])}
+        "PYTHONPATH": os.pathsep.join(filter(None, paths))} | variables
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1",
                f"--ServerApp.port={url.rpartition(':')[2]}", "--ServerApp.port_retries=0",
                f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'root'}",
-               f"--LabApp.workspaces_dir={home / 'workspaces'}", "--LabApp.expose_app_in_browser=True"]
+               f"--LabApp.workspaces_dir={home / 'workspaces'}", "--LabApp.expose_app_in_browser=True",
+               "--JupyterNotebookApp.expose_app_in_browser=True"]
     with open(home / "lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             await_server(server, url, token, home / "lab.log")
-            yield url, token, home / "refused.txt"
+            yield SimpleNamespace(url=url, token=token, refused=home / "refused.txt", root=home / "root")
         finally:
             server.send_signal(signal.SIGTERM)          # it shuts its kernels down; an interrupt would ask back
             try:
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks (it saves by itself): its url, token, root and the file of refusals."""
+    home = tmp_path_factory.mktemp("jupyter")
+    for folder in ("lessons", "solutions"):
+        shutil.copytree(ROOT / folder, home / "root" / folder, ignore=shutil.ignore_patterns(".*", "src"))
+    with serving(home) as server:
+        yield server
 
 
 def await_server(server, url, token, log):
@@ -116,14 +127,15 @@ def await_server(server, url, token, log):
 class Notebook:
     """One notebook in its own window. `complaints` collects what a reader of the page would notice, or should."""
 
-    def __init__(self, browser, address, token, path):
+    def __init__(self, browser, server, path, front="lab"):
+        """front: "lab", or "notebook" for Notebook 7."""
         self.complaints = []
         self.page = browser.new_page(viewport={"width": 1000, "height": 1000})
         self.page.set_default_timeout(SECONDS * 1000)
         self.page.on("pageerror", lambda error: self.complaints.append(f"JavaScript: {str(error)[:300]}"))
 
         def guard(route):
-            if route.request.url.startswith((address, "data:", "blob:")):
+            if route.request.url.startswith((server.url, "data:", "blob:")):
                 route.continue_()
             else:
                 self.complaints.append(f"asked for {route.request.url}")
@@ -131,7 +143,8 @@ class Notebook:
 
         self.page.route("**/*", guard)
         # A workspace of its own: otherwise JupyterLab opens what was open before.
-        self.page.goto(f"{address}/lab/workspaces/{secrets.token_hex(4)}/tree/{path}?token={token}")
+        place = f"lab/workspaces/{secrets.token_hex(4)}/tree" if front == "lab" else "notebooks"
+        self.page.goto(f"{server.url}/{place}/{path}?token={server.token}")
         self.page.wait_for_function(READY)
 
     def run_all(self):
@@ -143,12 +156,12 @@ class Notebook:
                 self.complaints.append(f"{cell['id']} did not run")
             self.complaints += [f"{cell['id']}: {output['ename']}: {output['evalue'][:300]}"
                                 for output in cell["outputs"] if output["output_type"] == "error"]
-        self.page.wait_for_timeout(1000)                                        # widgets paint after their cell
-        for _ in range(30):                                                     # on a busy machine they take their time
+        self.page.wait_for_timeout(300)                                         # widgets paint after their cell
+        for _ in range(60):                                                     # on a busy machine they take their time
             broken = [text for text in BROKEN_WIDGETS if self.page.locator(".jp-OutputArea", has_text=text).count()]
             if not broken:
                 break
-            self.page.wait_for_timeout(1000)
+            self.page.wait_for_timeout(500)
         self.complaints += broken
 
     def cells(self):
@@ -160,6 +173,11 @@ class Notebook:
         expected = sum("image/png" in data or "<img" in "".join(data.get("text/html", "")) for data in shown)
         self.page.wait_for_function(PICTURES, arg=expected)
         return self.page.locator(".jp-OutputArea img").all()
+
+    def close(self):
+        """With its kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+        self.page.close()
 
     def screenshot(self, file):
         """The whole notebook: the window grows to its height first."""
@@ -174,10 +192,9 @@ class Notebook:
 def open_notebook(chromium, jupyter, request):
     """open_notebook("lessons/01_quick_tour.ipynb"): a Notebook, closed and photographed at the end of the test."""
     opened = []
-    address, token, refused = jupyter
 
     def open_one(path):
-        opened.append(Notebook(chromium, address, token, path))
+        opened.append(Notebook(chromium, jupyter, path))
         return opened[-1]
 
     yield open_one
@@ -185,6 +202,13 @@ def open_notebook(chromium, jupyter, request):
     for notebook in opened:
         if folder:
             notebook.screenshot(folder / f"{request.node.name}.png")
-        notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
-        notebook.page.close()
-    assert not refused.exists(), f"Python asked the network: {refused.read_text()}"
+        notebook.close()
+    assert not jupyter.refused.exists(), f"Python asked the network: {jupyter.refused.read_text()}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    lines = [value for report in terminalreporter.getreports("passed") for name, value in report.user_properties
+             if name == "latency" and report.when == "call"]
+    if lines:
+        terminalreporter.section("from a key press to the answer")
+        terminalreporter.write_line("\n".join(lines))

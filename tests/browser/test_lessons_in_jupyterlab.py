@@ -6,7 +6,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # what is wider than its place, and by how many pixels
-TOO_WIDE = """() => [...document.querySelectorAll('.jp-CodeCell .cm-scroller, .jp-OutputArea-output div')]
+TOO_WIDE = """() => [...document.querySelectorAll('.jp-CodeCell .cm-scroller, .jp-OutputArea-output div:not([role=region])')]
     .map(e => [e.textContent.slice(0, 60), e.scrollWidth - e.clientWidth])"""
 FURTHER = """() => {
     const page = document.querySelector('.jp-WindowedPanel-outer'), before = page.scrollTop;
@@ -19,23 +19,31 @@ TAUGHT = [name for name in NAMES if "capstone" not in name]         # which is a
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lesson_runs_from_top_to_bottom(open_notebook, name):
-    notebook = open_notebook(f"lessons/{name}.ipynb")
-    notebook.run_all()
-    assert notebook.complaints == []
-    shown = " ".join(str(cell["outputs"]) for cell in notebook.cells())
-    assert ("Exercise 1: not done yet." in shown) is (name in TAUGHT)
-
-
-@pytest.mark.parametrize("name", TAUGHT)
-def test_solution_shows_its_results_before_anything_is_run(open_notebook, name):
+def test_solution_is_whole_as_it_is_saved_and_when_it_is_run(open_notebook, name):
+    """One opening, three looks: what is saved, whether it fits 1024 x 768 with the file list open, every cell run anew."""
     notebook = open_notebook(f"solutions/{name}.ipynb")
-    notebook.page.get_by_text("✓ Exercise 1: ").first.wait_for()
+    if name in TAUGHT:
+        notebook.page.get_by_text("✓ Exercise 1: ").first.wait_for()
     pictures = notebook.pictures()
-    assert pictures and notebook.complaints == []
+    assert pictures or name not in TAUGHT or notebook.page.locator(".jp-OutputArea td span").count()     # or a widget's still
     for picture in pictures:
         assert picture.get_attribute("alt")
         assert picture.evaluate("image => image.naturalWidth") > 300
+    notebook.page.set_viewport_size({"width": 1024, "height": 768})
+    assert too_wide(notebook) == {}
+    notebook.run_all()
+    assert notebook.complaints == []
+
+
+def too_wide(notebook):
+    """{text: pixels} of code and replies that are wider than their place. Only cells near the window are on the page."""
+    seen = {}
+    for _ in range(40):
+        seen |= dict(notebook.page.evaluate(TOO_WIDE))
+        if not notebook.page.evaluate(FURTHER):
+            break
+        notebook.page.wait_for_timeout(100)
+    return {text: pixels for text, pixels in seen.items() if pixels > SPARE}
 
 
 def test_quick_tour_panel_answers_to_typing(open_notebook):
@@ -74,18 +82,3 @@ def test_a_click_on_a_term_leads_to_it_the_first_time(open_notebook):
             break
         notebook.page.wait_for_timeout(250)
     assert box and 0 <= box["y"] <= 1000, box
-
-
-@pytest.mark.parametrize("name", TAUGHT)
-def test_nothing_is_cut_on_a_small_screen(open_notebook, name):
-    """1024 x 768, the file list open: no line of code and no reply is wider than its place."""
-    notebook = open_notebook(f"solutions/{name}.ipynb")
-    notebook.page.set_viewport_size({"width": 1024, "height": 768})
-    notebook.page.get_by_text("Exercise 1: ").first.wait_for()
-    seen = {}
-    for _ in range(40):                                  # only cells near the window are on the page
-        seen |= dict(notebook.page.evaluate(TOO_WIDE))
-        if not notebook.page.evaluate(FURTHER):
-            break
-        notebook.page.wait_for_timeout(150)
-    assert {text: pixels for text, pixels in seen.items() if pixels > SPARE} == {}
