@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _TASKS = ("ForSequenceClassification", "ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering")
 _WHERE = {
+    "course.attention": ("ablate_heads", "show_attention"),
     "course.config": ("ModelConfig", "PretrainedConfig"),
     "course.generation_config": ("GenerationConfig",),
     "course.scores": ("top_k_top_p_filtering",),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Arc, FancyBboxPatch, Rectangle
 
 from course.notebook import live
 
@@ -80,17 +80,112 @@ def attention(weights: Any, tokens: Sequence[str], title: str = "", looked_at: S
                          "Were [CLS], [SEP] and padding counted? tokenizer.convert_ids_to_tokens(ids) names them all")
     if (most := max(table.shape)) > MOST_TOKENS:
         raise ValueError(f"{most} tokens make a map nobody can read: choose a text of {MOST_TOKENS} or fewer")
-    figure = Figure(figsize=(2.6 + 0.28 * len(columns), 1.6 + 0.28 * len(tokens)))
-    axes = figure.subplots()
-    image = axes.imshow(table, cmap="cividis", vmin=0)
-    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)
-    axes.set_yticks(range(len(tokens)), tokens, parse_math=False)
-    axes.set(xlabel="is looked at", ylabel="looks")
-    axes.set_title(title, parse_math=False, loc="left")
-    figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
     rows = "; ".join(f"{token} looks most at {columns[row.argmax()]} ({row.max():.2f})"
                      for token, row in zip(tokens, table, strict=True))
-    return Picture(figure, f"Heat map of attention. {title} {rows}.")
+    return heatmap(table, tokens, columns, title, "is looked at", "looks", "attention",
+                   alt=f"Heat map of attention. {title} {rows}.")
+
+
+def heatmap(table: Any, rows: Sequence[str], columns: Sequence[str], title: str = "", xlabel: str = "", ylabel: str = "",
+            label: str = "", signed: bool = False, alt: str = "") -> Picture:
+    """A table of numbers (rows, columns) as colours. signed: around 0, down in orange, up in blue; else from 0 up."""
+    table = np.asarray(table, dtype=float)
+    figure = Figure(figsize=(2.6 + 0.28 * len(columns), 1.6 + 0.28 * len(rows)))
+    axes = figure.subplots()
+    most = max(float(abs(table).max()), 1e-6)
+    image = axes.imshow(table, cmap="PuOr" if signed else "cividis", vmin=-most if signed else 0, vmax=most)
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0, parse_math=False)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(textwrap.fill(title, 60), parse_math=False, loc="left")
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    far = np.unravel_index(np.argsort(-abs(table), axis=None)[:3], table.shape)
+    told = "; ".join(f"{ylabel} {rows[i]}, {xlabel} {columns[j]}: {table[i, j]:+.3f}" for i, j in zip(*far, strict=True))
+    return Picture(figure, alt or f"Heat map. {title}. The largest: {told}.")
+
+
+def attention_grid(weights: Any, layers: Sequence[int], heads: Sequence[int], title: str = "") -> Picture:
+    """Every head of every layer as a small heat map: weights (layers, H, T, S); rows look, columns are looked at."""
+    table = np.asarray(weights, dtype=float)
+    high, wide = table.shape[2] / max(table.shape[2:]), table.shape[3] / max(table.shape[2:])
+    figure = Figure(figsize=(0.6 + max(3, 0.8 * wide * len(heads)), 0.9 + 0.8 * high * len(layers)))
+    every = figure.subplots(len(layers), len(heads), squeeze=False)
+    for row, layer in enumerate(layers):
+        for column, head in enumerate(heads):
+            axes = every[row, column]
+            axes.imshow(table[row, column], cmap="cividis", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+            if row == 0:
+                axes.set_title(f"head {head}" if column == 0 else str(head), fontsize=8)
+            if column == 0:
+                axes.set_ylabel(f"layer {layer}" if row == 0 else str(layer), fontsize=8)
+    figure.suptitle(textwrap.shorten(title, 80), fontsize=10, x=0.12, ha="left", parse_math=False)
+    told = []
+    for what, mean in (("itself", table.diagonal(axis1=2, axis2=3).mean(-1)), ("the first token", table[..., 0].mean(-1))):
+        layer, head = np.unravel_index(mean.argmax(), mean.shape)
+        told.append(f"A token looks most at {what} in layer {layers[layer]}, head {heads[head]}: {mean.max():.2f} on average.")
+    return Picture(figure, f"Grid of {len(layers)} layers and {len(heads)} heads, each a map of attention. {title}. "
+                           + " ".join(told if table.shape[2] == table.shape[3] else told[1:]))
+
+
+def attention_arcs(weights: Any, tokens: Sequence[str], title: str = "") -> Picture:
+    """A text with arcs between its tokens: above, looks back at an earlier token; below, ahead at a later one. weights (T, T).
+    The stronger the link, the wider and darker its arc; links below a tenth of the strongest are left out."""
+    table = np.asarray(weights, dtype=float)
+    between = table * (1 - np.eye(len(table)))
+    most = max(between.max(), 1e-6)
+    wide, reach = 0.55 * len(tokens) + 0.5, max(2, len(tokens)) / 2
+    figure = Figure(figsize=(max(4, wide), 0.9 + 0.5 * min(reach, 6)))
+    axes = figure.add_axes((0, 0, 1, 0.9))
+    for row, column in np.argwhere(between > most / 10):
+        strength, middle, radius = between[row, column] / most, (row + column) / 2, abs(row - column) / 2
+        back = column < row
+        axes.add_patch(Arc((middle, 0.45 if back else -0.45), 2 * radius, 2 * radius * min(1, 6 / reach),
+                           theta1=0 if back else 180, theta2=180 if back else 360, linewidth=0.4 + 3 * strength,
+                           color="#0072b2" if back else "#d55e00", linestyle="-" if back else "--",
+                           alpha=0.15 + 0.85 * strength))
+    for place, token in enumerate(tokens):
+        axes.text(place, 0, token.strip(), ha="center", va="center", fontsize=9, parse_math=False,
+                  rotation=30 if max(map(len, tokens)) > 6 else 0)
+    ahead = bool((np.triu(between, 1) > most / 10).any())
+    limit = reach * min(1, 6 / reach) + 0.6
+    axes.set(xlim=(-0.8, len(tokens) - 0.2), ylim=(-limit if ahead else -0.8, limit))
+    axes.axis("off")
+    axes.set_title(f"{title}: back (above, blue)" + " and ahead (below, orange, dashed)" * ahead, loc="left", fontsize=10,
+                   parse_math=False)
+    links = sorted(((between[i, j], i, j) for i, j in np.argwhere(between > most / 10)), reverse=True)[:8]
+    told = "; ".join(f"{tokens[i].strip()} looks at {tokens[j].strip()} ({weight:.2f})" for weight, i, j in links)
+    return Picture(figure, f"Arcs of attention between tokens. {title}. {told}.")
+
+
+def attention_of_a_word(weights: Any, place: int, looks: Sequence[str], seen: Sequence[str], layers: Sequence[int],
+                        title: str = "") -> "Row":
+    """Where one token looks, layer by layer, and, where a text looks at itself, who looks at it: weights (layers, T, S)."""
+    table, names = np.asarray(weights, dtype=float), [str(layer) for layer in layers]
+    word = looks[place].strip()
+    pictures = [heatmap(table[:, place], names, seen, f"{title}: where it looks", f"{word} looks at", "layer", "attention")]
+    if looks == seen:
+        pictures.append(heatmap(table[:, :, place], names, looks, f"{title}: who looks at it", f"looks at {word}:", "layer",
+                                "attention"))
+    return Row(*pictures)
+
+
+def before_and_after(labels: Sequence[str], before: Sequence[float], after: Sequence[float], title: str = "") -> Picture:
+    """Two bars for each label: as it was (full), and as it is now (hatched)."""
+    figure = Figure(figsize=(6, 1 + 0.5 * len(labels)))
+    axes = figure.subplots()
+    for shift, values, color, hatch, name in ((-0.2, before, "#0072b2", None, "with all heads"),
+                                              (0.2, after, "#e69f00", "///", "without")):
+        made = axes.barh(np.arange(len(labels)) + shift, values, 0.38, color=color, hatch=hatch, edgecolor="white", label=name)
+        axes.bar_label(made, fmt="%.2f", padding=3, fontsize=8)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
+    axes.set(xlabel="probability")
+    axes.set_title(textwrap.fill(title, 60), loc="left", parse_math=False)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    told = "; ".join(f"{label} {x:.2f} before, {y:.2f} after" for label, x, y in zip(labels, before, after, strict=True))
+    return Picture(figure, f"Bar chart. {title}. {told}.")
 
 
 class Row:
@@ -99,12 +194,15 @@ class Row:
     def __init__(self, *pictures: Picture):
         self.pictures = pictures
 
+        self.alt = "\n".join(picture.alt for picture in pictures)
+        self.html = ('<div style="display: flex; flex-wrap: wrap; align-items: start">'
+                     + "".join(picture.html for picture in pictures) + "</div>")
+
     def _repr_html_(self) -> str:
-        inside = "".join(picture.html for picture in self.pictures)
-        return f'<div style="display: flex; flex-wrap: wrap; align-items: start">{inside}</div>'
+        return self.html
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self.pictures))
+        return self.alt
 
 
 # -- diagrams ----------------------------------------------------------------------------------------------------------
