@@ -22,7 +22,7 @@
 # the same way belong to words that are used alike.
 
 # %%
-from course import AutoModel, AutoTokenizer, nn, plots
+from course import AutoModel, AutoTokenizer, nn, plots, show_attention
 from course.checks import lesson_07 as checks
 
 tokenizer = AutoTokenizer.from_pretrained("pocket/encoder")
@@ -138,11 +138,12 @@ with torch.no_grad():
     q, k = [layer.split(part(x))[0, head] for part in (layer.q, layer.k)]
 by_hand = (q @ k.T / q.shape[-1]**0.5).softmax(-1)
 print("equal:", torch.allclose(by_hand, real.attentions[0][0, head], atol=1e-5))
-plots.attention(by_hand, encoded.tokens(), "Layer 1, head 1, by hand")
+show_attention(model, tokenizer, "The bank refused my loan.", heads=0)
 
 # %% [markdown]
-# *What we see.* The numbers that the library computed, from three lines of our own. Whom does *bank* look at? Change
-# `head` and ask again: twelve heads give twelve answers.
+# *What we see.* By hand the same numbers as in the library, and all of its maps to explore: rest on *bank* on the left
+# to see whom it looks at, click the coloured squares to switch heads on and off, choose another layer. Twelve heads give
+# twelve answers. A picture for a report is `view="arcs"`.
 #
 # ## 3. Three families, three masks
 #
