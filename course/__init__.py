@@ -86,6 +86,7 @@ _WHERE = {
                                      "get_cosine_schedule_with_warmup", "get_cosine_with_hard_restarts_schedule_with_warmup",
                                      "get_inverse_sqrt_schedule", "get_linear_schedule_with_warmup",
                                      "get_polynomial_decay_schedule_with_warmup", "get_scheduler", "parameter_groups"),
+    "course.training.record": ("data_hash", "run_record"),
     "course.training.seed": ("set_seed",),
     "course.training.trainer": ("Seq2SeqTrainer", "Trainer"),
 }

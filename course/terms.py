@@ -165,7 +165,7 @@ TERMS = [
              for weight in model.parameters():
                  weight -= 0.01 * weight.grad
          f"loss {before:.3f} -> {model(**batch, labels=torch.tensor([1])).loss:.3f} after one step"
-         """, ("pretrained model", "LoRA", "labels", "loss"), (5,)),
+         """, ("pretrained model", "LoRA", "labels", "loss"), (5, 9)),
     Term("LoRA", """
          Low-rank adaptation: fine-tuning that leaves the large matrices of a model alone and learns two thin ones beside each,
          whose product is added. A fine-tuned model is then a small file that belongs to a large one.
@@ -174,7 +174,7 @@ TERMS = [
          large, thin = torch.zeros(384, 384), (torch.randn(384, 16), torch.randn(16, 384))
          new = large + thin[0] @ thin[1]
          f"{new.numel():,} numbers change, {sum(t.numel() for t in thin):,} are learned"
-         """, ("fine-tuning",), (), ("low-rank adaptation", "adapter")),
+         """, ("fine-tuning",), (9,), ("low-rank adaptation", "adapter")),
     Term("Transformer", """
          A network made of layers in which attention lets tokens exchange information and a feed-forward network works on each
          token alone. It reads all tokens at once. Nearly all language models since 2018 are Transformers.
@@ -373,7 +373,7 @@ TERMS = [
          rent, money, tree = model.tokens.weight[tokenizer.convert_tokens_to_ids(["rent", "money", "tree"])]
          near = lambda a, b: round(torch.cosine_similarity(a, b, dim=0).item(), 2)
          {"rent, money": near(rent, money), "rent, tree": near(rent, tree)}
-         """, ("hidden state", "input IDs", "position IDs"), (2, 6, 7, 10), ("word vector", "vector")),
+         """, ("hidden state", "input IDs", "position IDs"), (2, 6, 7, 9, 10), ("word vector", "vector")),
     Term("pooling", """
          Making one vector of many: of the tokens of a text, their mean or that of the first one; of the windows of a long
          document, the mean or the most extreme. The choice is part of the measurement.

@@ -41,10 +41,18 @@ def trace(library, folder, where, tokens=False, **settings):
         "output_dir": str(where), "per_device_train_batch_size": 8, "max_steps": 50, "learning_rate": 3e-3, "use_cpu": True,
         "logging_steps": 1, "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "seed": 7, "group_by_length": False}
         | settings)
-    trainer = library.Trainer(model, args, train_dataset=rows(tokens), eval_dataset=rows(tokens)[:30])
+    losses = []
+
+    class Watched(library.Trainer):                   # the log of transformers rounds to four digits
+        def training_step(self, *args, **kwargs):
+            found = super().training_step(*args, **kwargs)
+            losses.append(float(found[0] if isinstance(found, tuple) else found))
+            return found
+    trainer = Watched(model, args, train_dataset=rows(tokens), eval_dataset=rows(tokens)[:30])
     trainer.train()
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return ([entry["loss"] for entry in history], [entry["learning_rate"] for entry in history],
+    each = len(losses) // 50                          # theirs is called for every batch, ours for every step
+    return ([sum(losses[i:i + each]) for i in range(0, len(losses), each)], [entry["learning_rate"] for entry in history],
             [float(entry["grad_norm"]) for entry in history if "grad_norm" in entry], trainer.evaluate()["eval_loss"])
 
 
@@ -54,13 +62,13 @@ def trace(library, folder, where, tokens=False, **settings):
     {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": 2.0}, "adam_beta2": 0.95, "adam_epsilon": 1e-6},
     {"tokens": True}], ids=str)
 def test_fifty_losses(folder, tmp_path, settings):
-    """The same examples in the same order: a logged loss is rounded to four digits by transformers."""
+    """The same examples in the same order; 1e-4 is the promise, and what differs is the order of sums."""
     ours, theirs = (trace(library, folder, tmp_path / library.__name__, **settings) for library in (course, transformers))
     assert len(set(ours[0])) == 50
     several = settings.get("gradient_accumulation_steps", 1)
-    # transformers logs the sum, not the mean, of the losses of accumulated batches where the model takes any keyword
+    # transformers takes the sum, not the mean, of the losses of accumulated batches where the model takes any keyword
     scale = 1 if abs(theirs[0][0] / ours[0][0] - 1) < 0.1 else several
-    assert ours[0] == pytest.approx([loss / scale for loss in theirs[0]], abs=1.5e-4)
+    assert ours[0] == pytest.approx([loss / scale for loss in theirs[0]], abs=1e-4)
     assert ours[1] == pytest.approx(theirs[1], abs=1e-9)
     assert ours[3] == pytest.approx(theirs[3], abs=1e-4)
     if several == 1:

@@ -63,18 +63,23 @@ def test_few_shot_learns_and_its_texts_are_no_test():
     assert again.label.equals(found.label)
 
 
-def test_fine_tuned_learns():
+@pytest.mark.parametrize("method", ["contrastive", "lora", "fine-tuned"])
+def test_what_trains_the_encoder_learns(method):
     train = sample(SURVEY, 24, by="gold", part="train")
-    found = annotate(SURVEY, "answer", BOOK, method="fine-tuned", train=train, seed=1)
+    found = annotate(SURVEY, "answer", BOOK, method=method, train=train, seed=1, training={"max_steps": 12, "disable_tqdm": True})
     rest = found[~found.id.isin(train.id)]
     assert (rest.label == rest.gold).mean() > 0.6
     assert found[[f"p_{name}" for name in BOOK]].sum(axis=1).to_numpy() == pytest.approx(np.ones(90), abs=1e-5)
+    record = found.attrs["record"]
+    assert record["run"]["arguments"]["max_steps"] == 12 and record["run"]["train_examples"] == 24 and record["run"]["revision"] != "unknown"
+    assert (record["run"]["trained"] < record["run"]["weights"]) == (method == "lora")
 
 
 @pytest.mark.parametrize("arguments, error, says", [
     ({"method": "oracle"}, ValueError, "zero-shot, similarity"), ({"text": "answers"}, KeyError, "no column 'answers'"),
     ({"method": "few-shot"}, ValueError, "learns from hand codes"),
     ({"method": "similarity", "train": SURVEY}, ValueError, "learns nothing"),
+    ({"method": "similarity", "training": {"max_steps": 3}}, ValueError, "belong to few-shot, contrastive"),
     ({"method": "few-shot", "train": SURVEY[SURVEY.gold != "health"]}, ValueError, "no text in train has the label 'health'"),
     ({"method": "few-shot", "train": SURVEY.assign(gold="weather")}, ValueError, "'weather'"),
     ({"method": "similarity", "frame": SURVEY.assign(answer=None)}, ValueError, "holds no text")])

@@ -99,3 +99,34 @@ def test_what_goes_wrong_is_said(tmp_path, model, capsys):
     assert corpus.main([str(source), str(target), *rest, "text"]) == 0
     assert "out.parquet; 10 of them answered now" in capsys.readouterr().err
     assert "is there already" in said(source, target, *rest, "text")
+
+
+def test_a_codebook_codes_as_annotate_does(tmp_path):
+    """course annotate --codebook is research.annotate in pieces: the same labels and probabilities, and the record beside them."""
+    from course.research import Codebook, annotate, read_record
+    book = Codebook("topics", "", {"transport": "roads, buses and trains", "health": "doctors, hospitals, illness"})
+    texts = ["The bus is late.", None, "The doctor retired.", "No train on Sundays.", "  ", "Too few hospitals."] * 3
+    frame = pd.DataFrame({"text": texts, "id": range(100, 118)})
+    train = frame[frame["text"].notna()][:4].assign(gold=["transport", "health", "transport", "health"])
+    frame.to_parquet(tmp_path / "in.parquet")
+    train.to_csv(tmp_path / "hand.csv", index=False)
+    book.save(tmp_path / "book.json")
+    for task, more in (("similarity", []), ("few-shot", ["--train", str(tmp_path / "hand.csv")])):
+        target = tmp_path / f"{task}.parquet"
+        assert corpus.main([str(tmp_path / "in.parquet"), str(target), "--task", task, "--codebook", str(tmp_path / "book.json"),
+                            "--column", "text", "--piece", "5", *more]) == 0
+        expected = annotate(frame, "text", book, method=task, train=train[train["text"].str.strip() != ""] if more else None)
+        found = pd.read_parquet(target)
+        assert list(found) == ["text", *[name for name in expected if name != "text"]]
+        assert found["label"].fillna("").tolist() == expected["label"].fillna("").tolist()
+        assert found["p_health"].fillna(-1).tolist() == pytest.approx(expected["p_health"].fillna(-1).tolist(), abs=1e-5)
+        assert found["valid"].tolist() == expected["valid"].tolist()
+        record = read_record(target.with_suffix(".record.json"))
+        assert record["method"] == task and record["codebook_hash"] == book.hash and len(record["train_ids"]) == (4 if more else 0)
+
+
+def test_a_piece_in_which_nothing_was_said_has_the_same_columns(tmp_path, model):
+    pd.DataFrame({"text": [None, "", "good", None]}).to_parquet(tmp_path / "in.parquet")
+    corpus.annotate_file(tmp_path / "in.parquet", tmp_path / "out.parquet", "sentiment-analysis", "text", model, piece=2, progress=False)
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert found["label"].isna().tolist() == [True, True, False, True] and found["score"].dtype == float
