@@ -201,7 +201,7 @@ def begin(parts: Path, settings: dict[str, Any]) -> None:
     note, mark = parts / "settings.json", hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     for left in parts.glob("*.part"):                 # what a killed run was writing
         left.unlink()
-    if not note.exists():
+    if not note.exists() or not any(parts.glob("*.parquet")):          # a run that failed at once stands in nobody's way
         hub.write_json(note, settings | {"mark": mark})
     elif hub.read_json(note).get("mark") != mark:
         raise FileExistsError(f"{parts} holds the pieces of a run with other settings or another source ({note}): delete the "
@@ -222,6 +222,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         book, more = None, dict[str, Any]()
+        if options.train and not options.codebook:
+            raise ValueError("--train is what a method learns a codebook from: say which with --codebook")
         if options.codebook:
             from course.research.codebook import Codebook
             book = Codebook.read(options.codebook)

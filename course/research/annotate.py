@@ -91,6 +91,9 @@ class Coding:
                 raise ValueError(f"method={method!r} learns from hand codes: train=coded, with texts and a column "
                                  f"{gold_label!r}")
             train = with_id(train, "train")
+            if lacking := [name for name in (text, gold_label) if name not in train]:
+                raise KeyError(f"train has no column {lacking[0]!r}; it has {', '.join(map(str, train.columns))}. It needs the "
+                               f"texts in {text!r} and hand codes in {gold_label!r}")
             usable = train[train[gold_label].notna() & self.given(train)]
             codebook.check(usable[gold_label])
             if missing := [name for name in codebook if name not in set(usable[gold_label])]:

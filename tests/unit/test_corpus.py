@@ -1,6 +1,7 @@
 """course annotate: large files in pieces, again after a kill, and what goes wrong."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,10 +93,17 @@ def test_what_goes_wrong_is_said(tmp_path, model, capsys):
     (tmp_path / "cut.parquet").write_bytes(source.read_bytes()[:-9])
     assert "is damaged or no .parquet file" in said(tmp_path / "cut.parquet", target, *rest, "text")
     assert "should be a file, or a folder" in said(tmp_path / "model", target, *rest, "text")
-    assert not target.exists() and not list(tmp_path.glob("*.pieces"))
+    assert "say which with --codebook" in said(source, target, *rest, "text", "--train", str(source))
+    book = tmp_path / "book.csv"
+    book.write_text("label,definition\nhealth,doctors\ntransport,buses\n")
+    few = ("--task", "few-shot", "--codebook", str(book), "--column", "text")
+    assert "learns from hand codes" in said(source, target, *few)
+    assert "train has no column 'gold'; it has number, text" in said(source, target, *few, "--train", str(source))
+    assert not target.exists() and not list(tmp_path.glob("*.pieces/*.parquet"))
     corpus.begin(tmp_path / "out.parquet.pieces", {"another": "run"})
+    (tmp_path / "out.parquet.pieces/00000000.parquet").touch()
     assert "pieces of a run with other settings" in said(source, target, *rest, "text")
-    (tmp_path / "out.parquet.pieces/settings.json").unlink()
+    shutil.rmtree(tmp_path / "out.parquet.pieces")
     assert corpus.main([str(source), str(target), *rest, "text"]) == 0
     assert "out.parquet; 10 of them answered now" in capsys.readouterr().err
     assert "is there already" in said(source, target, *rest, "text")
