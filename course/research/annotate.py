@@ -24,7 +24,7 @@ import pandas as pd
 from course import hub
 from course.research.agreement import Report
 from course.research.codebook import Codebook
-from course.research.coders import METHODS, Setting
+from course.research.coders import METHODS, Coder, Setting
 from course.research.evidence import estimate, with_id
 from course.training.record import data_hash, revision, versions
 
@@ -77,7 +77,8 @@ class Coding:
                  seed: int = 0, training: dict[str, Any] | None = None, **options: Any):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        self.text, self.codebook, self.coder = text, codebook, None
+        self.text, self.codebook = text, codebook
+        self.coder: Coder | None = None
         self.task, default, self.make, learns = METHODS[method]
         self.model, self.options = model or default, options
         self.record: dict[str, Any] = {
