@@ -137,3 +137,50 @@ def test_settings_of_a_checkpoint(pairs, tmp_path):
     found.save_pretrained(tmp_path / "again")
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "again")
     assert again.generate(ids).tolist() == wanted.generate(ids).tolist()
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 3}, {"no_repeat_ngram_size": 2, "repetition_penalty": 1.3}], ids=str)
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "bart", "t5"])
+def test_vectors_in_the_place_of_tokens(pairs, kind, settings):
+    ours, theirs = pairs(kind)
+    ids, mask = torch.randint(6, 50, (2, 5), generator=torch.Generator().manual_seed(1)), torch.tensor([[0, 0, 1, 1, 1], [1] * 5])
+    settings = {"do_sample": False, "max_new_tokens": 6, "attention_mask": mask, "pad_token_id": 0} | settings
+    vectors = theirs.get_input_embeddings()(ids).detach()
+    assert ours.generate(inputs_embeds=vectors, **settings).tolist() == theirs.generate(inputs_embeds=vectors, **settings).tolist()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_what_a_streamer_sees_and_criteria_end(pairs, beams):
+    ids, seen = torch.tensor([[7, 8, 9, 10, 11]]), ([], [])
+
+    def long(ids, scores, **kwargs):
+        return torch.full((len(ids),), ids.shape[1] >= 8)
+    for model, shown, package in zip(pairs("gpt2"), seen, (course, transformers), strict=True):
+        class Streamer(transformers.generation.BaseStreamer):
+            def put(self, value, shown=shown):
+                shown.append(value.tolist())
+
+            def end(self, shown=shown):
+                shown.append("end")
+        settings = {"do_sample": False, "num_beams": beams, "max_new_tokens": 9, "eos_token_id": None, "pad_token_id": 0}
+        shown.append(model.generate(ids, stopping_criteria=package.StoppingCriteriaList([long]), **settings).tolist())
+        if beams == 1:
+            model.generate(ids, streamer=Streamer(), **settings)
+    assert seen[0] == seen[1] and len(seen[0]) == (1 if beams > 1 else 1 + 1 + 9 + 1)
+
+
+def test_what_a_text_streamer_shows():
+    class Tokenizer:
+        def decode(self, ids, **options):
+            return "".join({6: " ", 7: "\n", 8: "好", 9: "ab"}.get(number, chr(60 + number)) for number in ids)
+    seen = ([], [])
+    for package, shown in zip((course, transformers), seen, strict=True):
+        class Shown(package.TextStreamer):
+            def on_finalized_text(self, text, stream_end=False, shown=shown):
+                shown.append((text, stream_end))
+        streamer = Shown(Tokenizer())
+        streamer.put(torch.tensor([[10, 9, 6, 12]]))
+        for number in (9, 6, 10, 7, 8, 13, 8, 6, 9):
+            streamer.put(torch.tensor([number]))
+        streamer.end()
+    assert seen[0] == seen[1]
