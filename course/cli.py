@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("build", help="make the notebooks from lessons/src (see: course build --help)", add_help=False)
     commands.add_parser("reset", help="bring a lesson of my-lessons/ back (course reset 04); the old copy is kept")
     commands.add_parser("annotate", help="label a large file (see: course annotate --help)", add_help=False)
+    commands.add_parser("export", help="write a model for other programs (see: course export --help)", add_help=False)
     commands.add_parser("doctor", help="check this machine; every failure comes with a cure")
     options, rest = parser.parse_known_args(argv)
     if options.command == "lab":
@@ -82,6 +83,11 @@ def main(argv: list[str] | None = None) -> int:
         from course.corpus import main as annotate
 
         return annotate(rest)
+    if options.command == "export":
+        from course.browser import write_page
+        from course.export import main as export
+
+        return export(rest, write_page)
     if options.command == "reset":
         return reset(rest)
     if rest:

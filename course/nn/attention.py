@@ -57,7 +57,7 @@ class MultiHeadAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         step_by_step = need_weights or head_mask is not None
         # a single new token may look at everything before it, and a complete mask hides what comes later
-        causal = self.causal and bool(q.shape[2] > 1) and (mask is None or mask.shape[2] == 1)
+        causal = self.causal and bool(q.shape[2] > 1) and (mask is None or bool(mask.shape[2] == 1))
         if causal and (step_by_step or mask is not None or k.shape[2] > q.shape[2]):
             mask, causal = causal_mask(mask, q, q.shape[2], k.shape[2]), False
         if step_by_step:
@@ -76,7 +76,7 @@ class MultiHeadAttention(nn.Module):
                 # one new token: queries that share keys ask like positions of one head, and no keys have to be copied
                 q, shared = q.reshape(shape[0], self.kv_heads, -1, self.head_width), False
             mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale, enable_gqa=shared)
-            mixed = mixed.reshape(shape)
+            mixed = mixed if mixed.shape[1] == self.heads else mixed.reshape(shape)       # a shape is a constant in a trace
         return self.out(mixed.transpose(1, 2).flatten(2)), weights                        # (B, T, D)
 
     def flops(self, length: int) -> int:

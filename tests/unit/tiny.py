@@ -19,7 +19,7 @@ SIZES = {
 
 def config(kind="bert", **settings):
     sizes = {"vocab_size": len(VOCAB), "max_position_embeddings": 64}
-    return course.AutoConfig.for_model(kind, **(sizes | SIZES[kind] | settings))
+    return course.AutoConfig.for_model(kind, **(sizes | SIZES.get(kind, {}) | settings))
 
 
 def model(task="ForSequenceClassification", kind="bert", **settings):
