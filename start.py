@@ -4,7 +4,7 @@
   python start.py                     set up, check this machine, open JupyterLab on your copies of the lessons
   python start.py doctor              set up and check this machine
   python start.py lab [--no-browser]  set up and open JupyterLab
-  python start.py test [suite ...]    set up and run the tests: checks unit lessons browser parity (default: all)
+  python start.py test [suite ...]    set up and run the tests: checks unit lessons browser parity tf (default: all)
 
 What follows `--` goes to the program that is started: python start.py lab -- --port 9999
                                                        python start.py test unit -- -k tokenizer
@@ -32,12 +32,16 @@ ROOT = Path(__file__).resolve().parent
 OLDEST, NEWEST = (3, 11), (3, 14)
 GIGABYTES = 3        # what an installation needs for a moment, measured with the CPU build of torch
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-SUITES = ("checks", "unit", "lessons", "browser", "parity")
+SUITES = ("checks", "unit", "lessons", "browser", "parity", "tf")
+# suites with an environment of their own: what it is called, the extra of pyproject.toml, whose versions, what it brings
+OTHERS = {"parity": (".venv-parity", "parity", "constraints-parity.txt", "transformers"),
+          "tf": (".venv-tf", "tf-test", "constraints-tf.txt", "TensorFlow")}
 # What must be there for an environment to count as whole. Imported by nobody here: looking for it takes 0.1 s.
 NEEDED = {"lab": ["pip", "torch", "tokenizers", "course", "jupyterlab", "ipywidgets", "pandas", "matplotlib",
                   "sklearn"],
           "test": ["pytest", "nbval", "ruff", "mypy"],
-          "parity": ["pip", "torch", "course", "pytest", "transformers"]}
+          "parity": ["pip", "torch", "course", "pytest", "transformers"],
+          "tf-test": ["pip", "torch", "course", "pytest", "transformers", "tensorflow", "tf_keras", "h5py"]}
 
 
 class Stop(Exception):
@@ -308,6 +312,8 @@ def install(venv, extras, constraints):
                            "and run this again:\n  %s" % (stop.cure, CPU_INDEX, larger)) from None
     say("Installing the course with %s (some minutes the first time)" % " and ".join(extras))
     pip(venv, ["install", "-e", "%s[%s]" % (ROOT, ",".join(extras)), *limits])
+    if "tf-test" in extras:  # it asks for the TensorFlow with code for graphics cards, beside the one that is there and larger
+        pip(venv, ["install", "--no-deps", "tf-keras", *limits])
     if "lab" in extras:      # JupyterLab asks every new user whether it may show news; a classroom does not need that
         settings = venv / "etc/jupyter/labconfig/page_config.json"
         settings.parent.mkdir(parents=True, exist_ok=True)
@@ -442,14 +448,15 @@ def test(suites, passed_on):
             steps += [Step("ruff", [python, "-m", "ruff", "check", "."]).run(),
                       Step("mypy", [python, "-m", "mypy"]).run(),
                       Step("notebooks up to date", [python, "-m", "course", "build", "--check"]).run()]
-        elif suite == "parity":
-            other = venv.with_name(".venv-parity")
+        elif suite in OTHERS:
+            name, extra, constraints, brings = OTHERS[suite]
+            other = venv.with_name(name)
             step = Step(suite, [str(python_of(other)), *pytest[1:], folder])
             try:
-                set_up(other, ["parity"], ROOT / "constraints-parity.txt")
+                set_up(other, [extra], ROOT / constraints)
                 steps.append(step.run())
             except Stop as stop:
-                steps.append(step.skip("transformers could not be installed. %s" % stop.cure))
+                steps.append(step.skip("%s could not be installed. %s" % (brings, stop.cure)))
         else:
             steps.append(Step(suite, [*pytest, folder]).run())
     say("\n%-22s%9s%9s%9s%9s" % ("", "seconds", "passed", "failed", "skipped"))

@@ -14,6 +14,7 @@ listed = set(LIST.read_text(encoding="utf-8").splitlines()) if LIST.exists() els
 passed = set()
 
 
+@pytest.hookimpl(tryfirst=True)                     # before -m takes tests away
 def pytest_collection_modifyitems(config, items):
     if RECORD:
         return

@@ -92,6 +92,10 @@ _WHERE = {
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_HOME)
+# what asks for packages that few have: there when it is asked for by name, and not for `from course import *`
+_HOME |= dict.fromkeys(("TFPreTrainedModel", "TFBertModel", "TFDistilBertModel", "TFAutoModel", "TFAutoModelWithLMHead", *(
+    f"TF{start}{task}" for start in ("AutoModel", "Bert", "DistilBert") for task in _TASKS)), "course.keras")
+_HOME |= dict.fromkeys(("glue_convert_examples_to_features", "TFTrainer", "TFTrainingArguments"), "course.training.tf")
 
 
 threads.sleep_while_waiting()
@@ -108,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *_HOME})

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course import hub
+from course.notes import note
 
 log = logging.getLogger(__name__)
 Names = dict[str, str | None]                       # a table HF_NAMES
@@ -143,7 +144,7 @@ def weight_files(name: str | os.PathLike, gguf_file: str | None = None, from_tf:
     if adapter := hub.find_file(name, "adapter_model.safetensors", required=False, **options):
         return [adapter]
     if found := tf_files(name, **options):
-        log.warning("%s holds weights of TensorFlow only: they are read from %s.", name, found[0].name)
+        note("%s holds weights of TensorFlow only: they are read from %s.", name, found[0].name)
         return found
     hub.find_file(name, "model.safetensors", **options)       # raises with the reason
     return []

@@ -273,11 +273,11 @@ def entry(column: list, place: int) -> Any:
 
 
 def to_tensor(name: str, value: Any, kind: str | None) -> Any:
-    """Lists or arrays -> what return_tensors asks for: None (as they are), 'np', or 'pt'."""
+    """Lists or arrays -> what return_tensors asks for: None (as they are), 'np', 'pt' or 'tf'."""
     if kind is None:
         return value
-    if kind not in ("pt", "np"):
-        raise ValueError(f"return_tensors must be 'pt' (torch), 'np' (numpy) or None (lists), got {kind!r}")
+    if kind not in ("pt", "np", "tf"):
+        raise ValueError(f"return_tensors must be 'pt' (torch), 'np' (numpy), 'tf' (TensorFlow) or None (lists), got {kind!r}")
     try:
         array = value if isinstance(value, np.ndarray) else np.array(value)
     except ValueError:
@@ -288,5 +288,12 @@ def to_tensor(name: str, value: Any, kind: str | None) -> Any:
         raise ValueError(f"{name} has rows of different length or holds None, so it does not fit into a tensor: {cure}")
     if kind == "np":
         return array
+    if kind == "tf":
+        try:
+            import tensorflow
+        except ImportError:
+            raise ImportError("return_tensors='tf' needs TensorFlow, which is not installed: pip install tensorflow-cpu. Keras "
+                              "takes the arrays of return_tensors='np' as well") from None
+        return tensorflow.constant(array.astype(np.int32) if array.dtype.kind == "i" or not array.size else array)
     import torch  # a tokenizer alone works without it
     return torch.from_numpy(array.astype(np.int64) if not array.size else array)

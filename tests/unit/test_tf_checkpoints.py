@@ -46,14 +46,14 @@ def test_names_of_h5(path, name):
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 @pytest.mark.parametrize("task", ["", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM"])
-def test_what_is_saved_for_tensorflow_comes_back(tmp_path, kind, task, caplog):
+def test_what_is_saved_for_tensorflow_comes_back(tmp_path, kind, task, caplog, capsys):
     model = tiny.model(task, kind, num_labels=2)
     model.save_pretrained(tmp_path, to_tf=True)
     assert sorted(os.listdir(tmp_path)) == ["config.json", "tf_model.h5"]
     again = type(model).from_pretrained(tmp_path, from_tf=True)
-    assert tiny.same_weights(again, model) and not caplog.text
-    assert tiny.same_weights(type(model).from_pretrained(tmp_path), model)
-    assert "holds weights of TensorFlow only: they are read from tf_model.h5" in caplog.text
+    assert tiny.same_weights(again, model) and not capsys.readouterr().err
+    assert tiny.same_weights(type(model).from_pretrained(tmp_path), model) and not caplog.text
+    assert "holds weights of TensorFlow only: they are read from tf_model.h5" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -214,11 +214,11 @@ def google(tmp_path):
     return tmp_path, model
 
 
-def test_bert_as_google_published_it(google, caplog):
+def test_bert_as_google_published_it(google, caplog, capsys):
     folder, model = google
     assert tiny.same_weights(course.BertForPreTraining.from_pretrained(folder, from_tf=True), model) and not caplog.text
     assert tiny.same_weights(course.AutoModel.from_pretrained(folder), model.bert)
-    assert "they are read from bert_model.ckpt.index" in caplog.text
+    assert "they are read from bert_model.ckpt.index" in capsys.readouterr().err
     config = course.BertConfig.from_json_file(folder / "bert_config.json")
     for name in ("bert_model.ckpt", "bert_model.ckpt.index"):
         assert tiny.same_weights(course.BertModel.from_pretrained(str(folder / name), config=config, from_tf=True), model.bert)
@@ -268,6 +268,16 @@ def test_nobody_imports_tensorflow_who_did_not_ask():
             "pipeline('sentiment-analysis')('Good.'); "
             "print([n for n in ('tensorflow', 'keras', 'tf_keras', 'h5py', 'onnx') if n in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_names_for_tensorflow_say_what_they_need():
+    code = ("import sys; sys.modules['keras'] = sys.modules['tensorflow'] = None; import course; "
+            "print('TFBertModel' in dir(course), 'TFBertModel' in course.__all__)\n"
+            "for ask in ('course.TFAutoModel', 'course.TFTrainer', \"course.BertTokenizer(vocab={'a': 0, '[UNK]': 1})('a', "
+            "return_tensors='tf')\"):\n    try: eval(ask)\n    except ImportError as error: print(error)")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[0] == "True False" and all("pip install keras tensorflow-cpu" in line for line in said[1:3])
+    assert "return_tensors='tf' needs TensorFlow, which is not installed: pip install tensorflow-cpu" in said[3]
 
 
 def test_the_reader_is_exact(google):
