@@ -124,7 +124,7 @@ class TFPreTrainedModel(keras.Model):
     def compile(self, optimizer: Any = "adam", loss: Any = None, *args: Any, jit_compile: Any = False, **kwargs: Any) -> None:
         """As keras.Model.compile. Without a loss the model takes its own, for labels beside the inputs or among them.
         jit_compile: compiling makes a step faster and the first one some minutes slower, so it is not the default."""
-        logits = getattr(loss, "get_config", dict)().get("from_logits")
+        logits = loss.get_config().get("from_logits") if hasattr(loss, "get_config") else None
         if logits is False or (isinstance(loss, str) and "crossentropy" in loss.lower()):
             raise ValueError("this model gives logits, not probabilities: compile without loss=…, or with keras.losses."
                              "SparseCategoricalCrossentropy(from_logits=True)")
@@ -281,7 +281,7 @@ class TFForSequenceClassification(TFPreTrainedModel):
     def add_head(self, config: ModelConfig) -> None:
         self.pre_classifier = None if config.model_type == "bert" else dense(config.hidden_size, config.hidden_size, config)
         self.dropout = layers.Dropout(
-            bert.classifier_dropout(config) if config.model_type == "bert" else config.seq_classif_dropout)
+            bert.classifier_dropout(config) if isinstance(config, bert.BertConfig) else config.seq_classif_dropout)
         self.classifier = dense(config.hidden_size, config.num_labels, config)
 
     def scores(self, body: dict[str, Any]) -> dict[str, Tensor]:
@@ -294,10 +294,11 @@ class TFForSequenceClassification(TFPreTrainedModel):
 
 
 class TFForTokenClassification(TFPreTrainedModel):
-    output = TokenClassifierOutput
+    output: ClassVar[type[ModelOutput]] = TokenClassifierOutput
 
     def add_head(self, config: ModelConfig) -> None:
-        self.dropout = layers.Dropout(bert.classifier_dropout(config) if config.model_type == "bert" else config.dropout)
+        self.dropout = layers.Dropout(
+            bert.classifier_dropout(config) if isinstance(config, bert.BertConfig) else config.dropout)
         self.classifier = dense(config.hidden_size, config.num_labels, config)
 
     def scores(self, body: dict[str, Any]) -> dict[str, Tensor]:
