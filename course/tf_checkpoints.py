@@ -122,7 +122,7 @@ def write_h5(path: Path, weights: Mapping[str, Tensor], prefix: str) -> None:
 
 def to_h5(name: str, value: np.ndarray) -> tuple[str, str, np.ndarray]:
     """The Hub's name of a weight -> the layer that it stands under, its path there, its form there."""
-    *parts, last = re.sub(r"\.(\d+)\.", r"_._\1.", name).split(".")
+    *parts, last = name.split(".")
     if parts[0] == "cls":
         parts[0] = GROUPS[parts[1]]
     if "norm" in parts[-1].lower():
@@ -131,7 +131,7 @@ def to_h5(name: str, value: np.ndarray) -> tuple[str, str, np.ndarray]:
         last = "embeddings"
     elif last == "weight" and parts[-1] != "word_embeddings":
         last, value = "kernel", value.T
-    return parts[0], "/".join((*parts, last)), value
+    return parts[0], re.sub(r"/(\d+)/", r"_._\1/", "/".join((*parts, last))), value
 
 
 # -- the checkpoints of TensorFlow 1 -------------------------------------------------------------------------------------

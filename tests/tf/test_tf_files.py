@@ -91,7 +91,8 @@ def test_tf_classes_read_what_course_saves(kind, task, tmp_path):
     model.save_pretrained(tmp_path, to_tf=True)
     name = f"TF{type(model).__name__}"
     reference, told = getattr(transformers, name).from_pretrained(tmp_path, output_loading_info=True)
-    assert not told["missing_keys"] and not told["mismatched_keys"] and not told["unexpected_keys"], told
+    missing = [name for name in told["missing_keys"] if not name.startswith("dropout")]         # layers without weights
+    assert not missing and not told["mismatched_keys"] and not told["unexpected_keys"], told
     assert difference(model, reference, kind, task) < 1e-5
 
 

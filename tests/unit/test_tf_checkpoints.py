@@ -56,6 +56,16 @@ def test_what_is_saved_for_tensorflow_comes_back(tmp_path, kind, task, caplog, c
     assert "holds weights of TensorFlow only: they are read from tf_model.h5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("path, name", [(path, name) for path, name in PATHS if "tf_bert" in path] + [
+    ("distilbert/tf_distil_bert_model/distilbert/transformer/layer_._0/sa_layer_norm/gamma:0",
+     "distilbert.transformer.layer.0.sa_layer_norm.weight"),
+    ("vocab_projector/tf_distil_bert_for_masked_lm/vocab_projector/bias:0", "vocab_projector.bias")])
+def test_paths_for_tf_classes(path, name):
+    """The same as those that TF classes write, except for the name of the class, which nobody reads."""
+    layer, own, _ = tf_checkpoints.to_h5(name, np.zeros((2, 3)))
+    assert own == path.split("/", 2)[2].removesuffix(":0") and layer in (path.split("/")[0], "bert")
+
+
 @pytest.fixture
 def folder(tmp_path):
     tiny.model().save_pretrained(tmp_path, to_tf=True)
