@@ -104,6 +104,8 @@ def write_h5(path: Path, weights: Mapping[str, Tensor], prefix: str) -> None:
     for name, value in weights.items():
         group, own, array = to_h5(f"{prefix}.{name}" if is_body else name, value.detach().float().cpu().numpy())
         layers.setdefault(group, {})[f"{SCOPES[prefix]}_{'model' if is_body else 'for_task'}/{own}:0"] = array
+    for head in {"mlm___cls", "vocab_projector"} & set(layers):       # these look there for tables of the body too
+        layers[head] |= {own: array for own, array in layers[prefix].items() if own.endswith("embeddings:0")}
     with hub.replacing(path) as temporary:
         try:
             with h5py.File(temporary, "w") as file:
