@@ -1,6 +1,6 @@
 """Pictures for the lessons: drawn by matplotlib, readable without colour, each with a text that says what it shows.
 
-Every function returns a `Picture`. As the last line of a cell it shows itself; `picture.html` goes into a widget.
+Every function returns a `Picture`. As the last line of a cell it shows itself. What answers to a touch is in course.widgets.
 """
 
 import base64
@@ -8,14 +8,12 @@ import html
 import io
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, FancyBboxPatch, Rectangle
-
-from course.notebook import live
 
 MOST_TOKENS = 40        # more labels than this cannot be read
 
@@ -291,29 +289,6 @@ class Spans:
 
     def __repr__(self) -> str:
         return "".join(f"[{part} {label}]" if label else part for part, label in self.pieces())
-
-
-class Panel:
-    """A box to type in and the picture that `draw` makes of its text, anew with every letter.
-
-    On paper and in a page without Python it shows the first picture. draw may return a sentence instead of a Picture.
-    """
-
-    def __init__(self, draw: Callable[[str], Any], text: str):
-        import ipywidgets
-
-        self.box, self.shown = ipywidgets.Text(text, layout={"width": "90%"}), ipywidgets.HTML()
-
-        def show(change: Any = None) -> None:
-            made = draw(self.box.value)
-            self.shown.value = getattr(made, "html", html.escape(str(made)))
-        self.box.observe(show, "value")
-        show()
-        self.widget = ipywidgets.VBox([self.box, self.shown])
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        still = f"<div>In a running notebook, a box to type in: <b>{html.escape(self.box.value)}</b></div>{self.shown.value}"
-        return live(self.widget, still, f"A panel: {self.box.value}")
 
 
 def tree(branches: Sequence[Sequence[str]], scores: Sequence[float], title: str = "") -> Picture:

@@ -45,8 +45,9 @@ plots.probabilities(words, best.values, "What comes next?")
 # the others. **top-p** keeps the most probable tokens until they hold a share p together, and drops the rest.
 
 # %%
-rows = {t: (logits / t).softmax(-1)[best.indices] for t in (0.5, 1.0, 2.0)}
-pd.DataFrame({f"at {t}": row for t, row in rows.items()}, words).round(3)
+from course import widgets
+
+widgets.next_token_explorer(name, prompt)
 
 # %% [markdown]
 # ### Exercise 1 · level 2 of 3 · 10 minutes
@@ -118,18 +119,15 @@ checks.different(cold, hot, write)
 found = model.generate(**inputs, num_beams=4, num_return_sequences=4,
                        max_new_tokens=5, do_sample=False,
                        return_dict_in_generate=True)
+texts = tokenizer.batch_decode(found.sequences)
+pd.Series(found.sequences_scores, texts).round(2)
 
 # %%
-def pieces(row):
-    new = row[inputs["input_ids"].shape[1]:].tolist()
-    return [tokenizer.decode([token]) for token in new]
-
-beams = [pieces(row) for row in found.sequences]
-plots.tree(beams, found.sequences_scores.tolist(), "Four beams")
+widgets.beam_explorer(name, prompt)
 
 # %% [markdown]
-# *What we see.* Beams share their beginnings and part late. The score is a mean log-probability: nearer to 0 is more
-# probable. Translation and summaries are written so; stories are not, because the most probable story is a dull one.
+# *What we see.* Beams share their beginnings and part late; what is grey was given up. The number is the probability of
+# all tokens up to there. `generate` compares beams by the mean of its logarithm: nearer to 0 is more probable. Translation and summaries are written so; stories are not, because the most probable story is a dull one.
 #
 # ## 4. Where is the model in doubt?
 #
@@ -142,7 +140,8 @@ story = model.generate(**inputs, max_new_tokens=12, do_sample=False,
 
 # %%
 chances = story.log_probs[0].exp().tolist()
-columns = {"token": pieces(story.sequences[0]), "probability": chances}
+pieces = tokenizer.batch_decode(story.sequences[0, inputs.input_ids.shape[1]:])
+columns = {"token": pieces, "probability": chances}
 pd.DataFrame(columns).round(2).T
 
 # %% [markdown]

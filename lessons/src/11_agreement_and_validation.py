@@ -22,7 +22,7 @@
 
 # %%
 from course import Codebook, agreement, annotate, hub, load_dataset
-from course import plan, sample, validate
+from course import plan, sample, validate, widgets
 from course.checks import lesson_11 as checks
 from course.research import pictures
 
@@ -138,11 +138,8 @@ pictures.confusion_plot(report)
 # A number in that table is a stack of answers. Read some before you explain it:
 
 # %%
-cells = report.errors.groupby(["gold", "label"]).size()
-hand, said = cells.idxmax()
-print(f"by hand {hand}, by machine {said}:")
-for text in pictures.behind(report, hand, said)["answer"].head(3):
-    print("·", text[:110])
+errors = report.errors
+widgets.confusion_explorer(errors["gold"], errors["label"], errors["answer"])
 
 # %% [markdown]
 # ### Exercise 3 · level 3 of 3 · 12 minutes

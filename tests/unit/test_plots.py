@@ -87,17 +87,6 @@ def test_pictures_stand_in_a_row():
     assert row._repr_html_().count("<img") == 2 and repr(row) == "Diagram. one x: a.\nDiagram. two y: b."
 
 
-def test_a_panel_draws_what_is_typed_and_shows_a_still_on_paper():
-    panel = plots.Panel(lambda text: plots.grid([[text]], ["said"]) if text else "Say <something>.", "rent")
-    assert "said: rent" in panel.shown.value
-    panel.box.value = ""
-    assert panel.shown.value == "Say &lt;something&gt;."
-    panel.box.value = "bus"
-    bundle = panel._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/plain"] == "A panel: bus"
-    assert "said: bus" in bundle["text/html"] and "box to type in" in bundle["text/html"]
-
-
 def test_spans_are_marked_in_words():
     spans = plots.Spans("Anna <b> left Tamsin.", [{"start": 14, "end": 20, "entity_group": "LOC"},
                                                   {"start": 0, "end": 4, "entity": "B-PER"}])

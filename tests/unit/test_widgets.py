@@ -71,7 +71,7 @@ def test_no_text_becomes_a_tag(everything):
 
 
 def test_nothing_hangs_a_runner():
-    """`interact` and `Output` stop nbclient for ever now and then; a Panel or an Explorer does what they do."""
+    """`interact` and `Output` stop nbclient for ever now and then; an Explorer does what they do."""
     root = Path(course.__file__).parents[1]
     files = [*root.glob("course/**/*.py"), *root.glob("lessons/src/*.py")]
     calls = re.compile(r"\binteract(?:ive(?:_output)?)?\(|\b(?:ipywidgets|widgets|w)\.Output\(|import .*\b(?:Output|interact)\b")
