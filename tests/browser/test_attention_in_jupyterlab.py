@@ -27,7 +27,7 @@ CELLS = (
 def notebook(open_notebook, jupyter):
     """A notebook of views in a window so high that JupyterLab keeps all of them on the page."""
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS], metadata=build.KERNEL)
-    nbformat.write(page, jupyter[2].parent / "root/attention.ipynb")
+    nbformat.write(page, jupyter.root / "attention.ipynb")
     return high(open_notebook("attention.ipynb"))
 
 
