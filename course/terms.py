@@ -460,7 +460,7 @@ TERMS = [
          from course import AutoModelForSequenceClassification, AutoTokenizer
          batch = AutoTokenizer.from_pretrained("pocket/sentiment")("I like it here.", return_tensors="pt")
          AutoModelForSequenceClassification.from_pretrained("pocket/sentiment")(**batch).logits.tolist()
-         """, ("softmax", "loss", "head"), (1, 2, 8)),
+         """, ("softmax", "loss", "head"), (1, 2, 8, 13)),
     Term("softmax", """
          Turns any scores into positive numbers that sum to 1. Only differences between scores count, and large ones sharpen the
          result.
@@ -468,7 +468,7 @@ TERMS = [
          import torch
          scores = torch.tensor([1.0, 2.0, 4.0])
          [[round(p, 3) for p in (scale * scores).softmax(0).tolist()] for scale in (0.5, 1, 2)]
-         """, ("logits", "attention"), (1, 2, 7)),
+         """, ("logits", "attention"), (1, 2, 3, 7)),
     Term("loss", """
          How much the right answers surprise a model: minus the logarithm of the probability that it gave them. 0 means no
          surprise. Training changes the weights so that it falls.

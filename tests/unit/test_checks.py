@@ -17,6 +17,7 @@ import pytest
 import tiny
 import torch
 from cases_decoding import DECODING, DECODING_OTHERS
+from cases_elsewhere import ELSEWHERE, ELSEWHERE_OTHERS
 from cases_fine_tuning import NINE, NINE_OTHERS
 from cases_research import RESEARCH, RESEARCH_OTHERS
 from cases_tokenizers import FOUR, FOUR_OTHERS, SIX, SIX_OTHERS
@@ -286,7 +287,7 @@ CASES = {
         (THREE, INSIDE), (LEAST,),
         [((MOST,), "changes most"), ((MIDDLE,), "missed less"), ((3,), "counted from 0"), ((0.07,), "number of a layer"),
          ((-1,), "3 layers"), (("2",), "number of a layer")]),
-} | FOUR | FIVE | NINE | SIX | DECODING | RESEARCH
+} | FOUR | FIVE | NINE | SIX | DECODING | RESEARCH | ELSEWHERE
 
 
 def looked_up(text, word):
@@ -335,7 +336,7 @@ OTHERS = {
     lesson_07.causal: [(torch.zeros(5, 5).masked_fill(TRIANGLE == 0, float("-inf")),), ((1 - TRIANGLE) * -1e9,)],
     lesson_07.one_layer: [(layer_by_layer,), (lambda x, block: block(x)[0],)],
     lesson_07.spare_layer: [(torch.tensor(LEAST),), (float(LEAST),)],
-} | FOUR_OTHERS | FIVE_OTHERS | NINE_OTHERS | SIX_OTHERS | DECODING_OTHERS | RESEARCH_OTHERS
+} | FOUR_OTHERS | FIVE_OTHERS | NINE_OTHERS | SIX_OTHERS | DECODING_OTHERS | RESEARCH_OTHERS | ELSEWHERE_OTHERS
 WRONG = [(check, answer, hint) for check, (_, _, wrong) in CASES.items() for answer, hint in wrong]
 
 

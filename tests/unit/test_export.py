@@ -84,6 +84,12 @@ def test_no_room_is_said_before_anything_is_written(folder, tmp_path, pretend, m
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
+def test_texts_to_judge_on_are_needed(folder, tmp_path, pretend):
+    with pytest.raises(ValueError, match="texts is empty: an export is judged on texts"):
+        export.export(str(folder), folder=tmp_path / "out", texts=[])
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
 def test_the_command_says_what_went_wrong(folder, tmp_path, capsys):
     assert cli.main(["export", str(folder), "--to", "fax"]) == 1
     assert "course export: there is no target 'fax'" in capsys.readouterr().err
