@@ -94,7 +94,7 @@ def annotate_ray(dataset: Any, task: str, column: str, model: str | None = None,
         ray.init("auto")
         annotate_ray(ray.data.read_parquet("speeches"), "sentiment-analysis", "text", workers=8).write_parquet("labelled")
 
-    Each worker loads the model once. What a worker that is lost was doing, another one does. Raises KeyError for a column that
+    Each worker loads the model once. Ray gives what a lost worker was doing to another one. Raises KeyError for a column that
     is not there.
     """
     try:
