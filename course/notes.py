@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-QUIET = '<div role="note" style="opacity: 0.75; font-size: 90%; max-width: 60em"><span aria-hidden="true">ⓘ</span> {}</div>'
+QUIET = '<div role="note" style="opacity: 0.75; font-size: 90%; max-width: 60em">Note: {}</div>'
 said: set[str] = set()                              # notes that are given once and were
 
 

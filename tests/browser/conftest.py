@@ -54,6 +54,7 @@ HEIGHT = """() => {
 
 def pytest_addoption(parser):
     parser.addoption("--screenshot", metavar="DIR", type=Path, default=None, help="write pictures of the pages there")
+    parser.addoption("--gallery", metavar="DIR", type=Path, default=None, help="write the pictures of docs/gallery.md there")
 
 
 @pytest.fixture(scope="session")
