@@ -236,7 +236,7 @@ TERMS = [
          model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=12)).eval()
          ids = torch.tensor([[7, 3, 9, 4]])
          model(ids, labels=ids).loss.item()
-         """, ("autoregressive", "causal mask", "labels", "MLM"), (2, 7),
+         """, ("autoregressive", "causal mask", "labels", "MLM"), (2, 3, 7),
          ("causal language modelling", "causal language modeling", "causal language model")),
     Term("seq2seq", """
          Sequence to sequence: a text goes in, another text of any length comes out, as in translation and summaries. An encoder
@@ -475,7 +475,7 @@ TERMS = [
          """, """
          import math
          {p: round(-math.log(p), 2) for p in (0.99, 0.5, 0.01)}
-         """, ("labels", "fine-tuning", "logits"), (1, 2), ("cross-entropy",)),
+         """, ("labels", "fine-tuning", "logits"), (1, 2, 3), ("cross-entropy",)),
 ]
 
 
