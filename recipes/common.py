@@ -439,9 +439,11 @@ def card(name: str, folder: Path) -> str:
     found = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     rows = found.pop("everyday", [])
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    first = training.pop("before", None)
-    before = (f"A first run of {first['steps']:,} steps (`--minutes {first['minutes']:g}`, seed {first['seed']}), then from "
-              "there (`--begin`) ") if first else ""
+    runs, earlier = [], training.pop("before", None)
+    while earlier:
+        runs = [f"{earlier['steps']:,} steps (`--minutes {earlier['minutes']:g}`, seed {earlier['seed']})", *runs]
+        earlier = earlier.get("before")
+    before = f"A first run of {', then '.join(runs)}, then from there (`--begin`) " if runs else ""
     for key, counts in training.items():
         if isinstance(counts, dict):
             training[key] = " · ".join(f"{source} {n:,}" for source, n in counts.items())

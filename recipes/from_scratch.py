@@ -86,5 +86,5 @@ def save(model: nn.Module, tokenizer, args: argparse.Namespace, **training: obje
     model.half().save_pretrained(str(args.out))
     tokenizer.save_pretrained(str(args.out))
     kept = ("pieces", "lr", "adam", "tokens", "length", "seed")
-    write_json(args.out / "training.json", {name: getattr(args, name) for name in kept} | training
+    write_json(args.out / "training.json", {name: getattr(args, name) for name in kept if name in args} | training
                | {"weights": sum(weight.numel() for weight in model.parameters()), "date": time.strftime("%Y-%m-%d")})

@@ -22,8 +22,8 @@ from recipes import common
 NAME = "nli"
 LABELS = ["entailment", "neutral", "contradiction"]
 NOT_ENTAILMENT = 3
-SETS = {"snli_dev_as_train": 9000, "snli_train_part": 7000, "counterfactual_train": 3000, "mnli_train_part": 4000,
-        "fever_train": 1000, "conjnli_train": 1000, "monotonicity_two_way_train": 600, "hans_two_way_train": 500}
+SETS = {"snli_dev_as_train": 9000, "snli_train_part": 17000, "counterfactual_train": 8000, "mnli_train_part": 4000,
+        "fever_train": 2500, "conjnli_train": 8000, "monotonicity_two_way_train": 2000, "hans_two_way_train": 1000}
 TEMPLATES = ["This text is about {}.", "This example is {}.", "The topic is {}.", "This is about {}.", "{}"]
 Pair = tuple[str, str, int]
 
@@ -164,4 +164,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, topics=400, tokens=768)
+    common.run(__doc__, NAME, fit, score, topics=2500, tokens=768)

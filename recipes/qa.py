@@ -20,7 +20,8 @@ from course import BertForQuestionAnswering
 from recipes import common
 
 NAME = "qa"
-SOURCES = "squad_train", "squad_more_train", "squad_scattered_train"
+FIRST = ("qamr",)                                                       # single sentences, many odd questions
+SQUAD = "squad_train", "squad_more_train", "squad_scattered_train"
 
 
 def window(row: dict, words: float, rng: np.random.Generator) -> tuple[str, int, int]:
@@ -72,10 +73,14 @@ def spans(batch, found: list[tuple]) -> torch.Tensor:
 
 def fit(args) -> None:
     guard, rng = common.Guard(common.evaluation_texts(args.data)), np.random.default_rng(args.seed)
-    found, counts = [], {}
-    for name in SOURCES:  # each for itself and in its order, so that a neighbouring paragraph is one
-        rows = guard.clean(common.squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
-        found, counts[name] = found + examples(rows, args.words, args.unanswered, rng), len(rows)
+    found, counts, parts = [], {}, []
+    # first sentences, then texts around the answer, then whole paragraphs, as they are asked about later
+    for names, lengths in ((FIRST, args.words), (SQUAD, args.words), (SQUAD, [args.words[1] // 2, 2 * args.words[1]])):
+        start = len(found)
+        for name in names:  # each for itself and in its order, so that a neighbouring paragraph is one
+            rows = guard.clean(common.squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
+            found, counts[name] = found + examples(rows, lengths, args.unanswered, rng), len(rows)
+        parts.append(np.arange(start, len(found)))
     batch = common.tokenizer()([row[0] for row in found], [row[1] for row in found], truncation="only_second",
                                max_length=args.length, return_offsets_mapping=True)
     ids, targets = batch["input_ids"], spans(batch, found)
@@ -86,7 +91,7 @@ def fit(args) -> None:
         return sum(F.cross_entropy(x.masked_fill(hidden, -1e4), targets[pick, i])
                    for i, x in enumerate((output.start_logits, output.end_logits))) / 2
 
-    common.learn(BertForQuestionAnswering, (), ids, [np.arange(len(ids))], loss, args, guard,
+    common.learn(BertForQuestionAnswering, (), ids, parts, loss, args, guard,
                  (text for row in found for text in row[:2]), words=args.words, questions=counts,
                  unanswered=round(float((targets[:, 0] == 0).float().mean()), 3))
 
@@ -148,4 +153,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, words=[15, 80], unanswered=0.15, length=224, tokens=512)
+    common.run(__doc__, NAME, fit, score, words=[15, 80], unanswered=0.15, length=256, tokens=768)

@@ -108,7 +108,7 @@ def read_stages(data: Path, seed: int, guard: common.Guard) -> list[list[tuple[s
              if len(text.split()) <= 120]
     practice = grammar(1000, rng)
     opinions = labelled(data / "sentiment/pros_cons_train.tsv")
-    first = rng.sample(opinions, 2000) + rng.sample(clear, 1500) + rng.sample(neutral, 300) + rng.sample(short, 300) + practice
+    first = rng.sample(opinions, 10000) + rng.sample(clear, 6000) + rng.sample(neutral, 1000) + short + practice
     second = movies(data)[0] + rng.sample(practice, 400) + rng.sample(neutral, 200) + rng.sample(clear, 400)
     return [guard.clean(texts, lambda row: row[:1], f"stage {i + 1}") for i, texts in enumerate((first, second))]
 
