@@ -79,10 +79,10 @@ def endless(lengths: np.ndarray, tokens: int, steps: int, seed: int) -> list[np.
     return [next(source) for _ in range(steps)]
 
 
-def save(model: nn.Module, tokenizer, args: argparse.Namespace, **training: object) -> None:
+def save(model: nn.Module, tokenizer, args: argparse.Namespace, longest: int = 0, **training: object) -> None:
     """An ordinary checkpoint with weights in half precision, which halves it and leaves the scores as they are; training.json
-    says how it was made."""
-    tokenizer.model_max_length = args.length
+    says how it was made. longest: the tokens that the model reads, where it was trained on shorter texts."""
+    tokenizer.model_max_length = longest or args.length
     model.half().save_pretrained(str(args.out))
     tokenizer.save_pretrained(str(args.out))
     kept = ("pieces", "lr", "adam", "tokens", "length", "seed")

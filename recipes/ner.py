@@ -129,11 +129,15 @@ def fit(args) -> None:
     gold, wiki = add("wikigold_train.conll"), np.concatenate([add(name) for name in CROSSNER])
     web = np.concatenate([add("uner_ewt.conll", False), add("wnut17_train.conll")])
     silver = np.concatenate([add("wikiann_en_train.txt", False, args.silver), add("sec_filings.conll", False, 300)])
-    model, tokenizer = cased_encoder([words for words, _ in rows], args.cased, args.work / "tokenizer")
+    if args.begin:
+        model, tokenizer = common.new_model(BertForTokenClassification, args.begin), common.tokenizer(Path(args.begin))
+    else:
+        model, tokenizer = cased_encoder([words for words, _ in rows], args.cased, args.work / "tokenizer")
     plain, rng = rows, np.random.default_rng([args.seed, 1])
+    stages = ((silver, web, wiki, gold), (silver, web, wiki, gold, gold), (web, wiki, gold, gold),
+              (web[::3], wiki, gold, gold, gold))
     parts, ids, targets = [], [], []
-    for part in ((silver, web, wiki, gold), (silver, web, wiki, gold, gold), (web, wiki, gold, gold),
-                 (web[::3], wiki, gold, gold, gold)):
+    for part in (stages[number - 1] for number in args.stages):
         some = another_case([plain[i] for i in np.concatenate(part)], rng)
         found = pieces(tokenizer, some, args.length)
         parts.append(np.arange(len(ids), len(ids) + len(some)))
@@ -144,8 +148,8 @@ def fit(args) -> None:
     steps = common.train(model, plan, lambda pick: loss(
         model(**common.model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
         common.pad([targets[i] for i in pick], -100).flatten()), args, guard, (" ".join(words) for words, _ in rows))
-    save(model, tokenizer, args, steps=steps, planned=len(plan), sentences=counts, minutes=args.minutes,
-         pieces=len(tokenizer))
+    save(model, tokenizer, args, 512, steps=steps, planned=len(plan), sentences=counts, minutes=args.minutes,
+         stages=args.stages, pieces=len(tokenizer), **common.before(args))
 
 
 def predict(folder: Path, sentences: list[list[str]]) -> list[list[str]]:
@@ -191,4 +195,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, silver=10000, cased=3500, lr=2e-4, tokens=1024)
+    common.run(__doc__, NAME, fit, score, silver=10000, cased=3500, stages=[1, 2, 3, 4], lr=2e-4, tokens=1024)

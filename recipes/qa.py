@@ -75,7 +75,8 @@ def fit(args) -> None:
     guard, rng = common.Guard(common.evaluation_texts(args.data)), np.random.default_rng(args.seed)
     found, counts, parts = [], {}, []
     # first sentences, then texts around the answer, then whole paragraphs, as they are asked about later
-    for names, lengths in ((FIRST, args.words), (SQUAD, args.words), (SQUAD, [args.words[1] // 2, 2 * args.words[1]])):
+    stages = [(FIRST, args.words), (SQUAD, args.words), (SQUAD, [args.words[1] // 2, 2 * args.words[1]])]
+    for names, lengths in (stages[number - 1] for number in args.stages):
         start = len(found)
         for name in names:  # each for itself and in its order, so that a neighbouring paragraph is one
             rows = guard.clean(common.squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
@@ -92,7 +93,7 @@ def fit(args) -> None:
                    for i, x in enumerate((output.start_logits, output.end_logits))) / 2
 
     common.learn(BertForQuestionAnswering, (), ids, parts, loss, args, guard,
-                 (text for row in found for text in row[:2]), words=args.words, questions=counts,
+                 (text for row in found for text in row[:2]), words=args.words, stages=args.stages, questions=counts,
                  unanswered=round(float((targets[:, 0] == 0).float().mean()), 3))
 
 
@@ -153,4 +154,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, words=[15, 80], unanswered=0.15, length=256, tokens=768)
+    common.run(__doc__, NAME, fit, score, words=[15, 80], stages=[1, 2, 3], unanswered=0.2, length=256, tokens=768)

@@ -9,6 +9,8 @@ import course
 
 transformers = pytest.importorskip("transformers", reason="transformers 4.57.6 is not installed")
 POCKET = Path(course.__file__).parent / "pocket"
+WHOLE = sorted(path.parent for path in POCKET.glob("*/config.json") if not (path.parent / "adapter_config.json").exists()
+               and json.loads(path.read_text(encoding="utf-8"))["model_type"] == "bert")
 ADAPTERS = sorted(path.parent for path in POCKET.glob("*/adapter_config.json"))
 TEXTS = ["Not bad at all.", "In May the World Bank opened an office in Nairobi, said Amina Okafor.", "Who? 👍 ÉCOLE"]
 
@@ -36,9 +38,14 @@ def test_peft_adds_an_adapter_to_the_encoder_as_course_does(folder):
     assert theirs.config.id2label == ours.config.id2label
 
 
-def test_transformers_loads_the_encoder():
-    theirs = transformers.BertForMaskedLM.from_pretrained(POCKET / "encoder").float().eval()
-    ours = course.BertForMaskedLM.from_pretrained(str(POCKET / "encoder")).float().eval()
-    batch = course.AutoTokenizer.from_pretrained(str(POCKET / "encoder"))(TEXTS, padding=True, return_tensors="pt")
+@pytest.mark.parametrize("folder", WHOLE, ids=lambda path: path.name)
+def test_transformers_loads_a_whole_folder(folder):
+    kind = json.loads((folder / "config.json").read_text())["architectures"][0]
+    theirs = getattr(transformers, kind).from_pretrained(folder).float().eval()
+    ours = getattr(course, kind).from_pretrained(str(folder)).float().eval()
+    batch, other = (package.AutoTokenizer.from_pretrained(str(folder))(TEXTS, padding=True, return_tensors="pt")
+                    for package in (course, transformers))
+    assert torch.equal(batch["input_ids"], other["input_ids"])
     with torch.inference_mode():
-        assert torch.allclose(ours(**batch).logits, theirs(**batch).logits, atol=2e-4)
+        assert torch.allclose(ours(**batch).logits, theirs(**other).logits, atol=2e-4)
+    assert theirs.config.id2label == ours.config.id2label
