@@ -108,7 +108,7 @@ def read_stages(data: Path, seed: int, guard: common.Guard) -> list[list[tuple[s
              if len(text.split()) <= 120]
     practice = grammar(1000, rng)
     opinions = labelled(data / "sentiment/pros_cons_train.tsv")
-    first = rng.sample(opinions, 10000) + rng.sample(clear, 6000) + rng.sample(neutral, 1000) + short + practice
+    first = rng.sample(opinions, 2000) + rng.sample(clear, 1500) + rng.sample(neutral, 300) + rng.sample(short, 300) + practice
     second = movies(data)[0] + rng.sample(practice, 400) + rng.sample(neutral, 200) + rng.sample(clear, 400)
     return [guard.clean(texts, lambda row: row[:1], f"stage {i + 1}") for i, texts in enumerate((first, second))]
 
@@ -124,7 +124,7 @@ def fit(args) -> None:
     targets = torch.tensor([target for _, target in texts])
     soft = torch.stack([1 - targets, targets], 1) * (1 - args.smoothing) + args.smoothing / 2  # (N, 2): modest scores
     first, second = np.split(np.arange(len(ids)), [len(stages[0])])
-    common.learn(BertForSequenceClassification, LABELS, ids, [first, *[second] * args.epochs],
+    common.learn(BertForSequenceClassification, LABELS, ids, [first] * (1 in args.stages) + [second] * args.epochs,
                  lambda output, pick: F.cross_entropy(output.logits, soft[pick]), args, guard, (text for text, _ in texts),
                  stages=list(map(len, stages)), epochs=args.epochs, smoothing=args.smoothing)
 
@@ -155,4 +155,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, epochs=3, smoothing=0.1, tokens=512)
+    common.run(__doc__, NAME, fit, score, epochs=3, stages=[1, 2], smoothing=0.1, tokens=512)
