@@ -298,10 +298,10 @@ def save_adapter(model: nn.Module, loras: dict[str, LoRA], args: argparse.Namesp
     kept = ("rank", "keep", "alpha", "frozen", "lr", "tokens", "length", "minutes", "seed")
     write_json(out / "training.json", {name: getattr(args, name) for name in kept} | training
                | {"date": time.strftime("%Y-%m-%d")}
-               | before(args))
+               | earlier(args))
 
 
-def before(args: argparse.Namespace) -> dict:
+def earlier(args: argparse.Namespace) -> dict:
     """How the model was made that a run begins with."""
     return {"before": json.loads((Path(args.begin) / "training.json").read_text())} if args.begin else {}
 

@@ -149,7 +149,7 @@ def fit(args) -> None:
         model(**common.model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
         common.pad([targets[i] for i in pick], -100).flatten()), args, guard, (" ".join(words) for words, _ in rows))
     save(model, tokenizer, args, 512, steps=steps, planned=len(plan), sentences=counts, minutes=args.minutes,
-         stages=args.stages, pieces=len(tokenizer), **common.before(args))
+         stages=args.stages, pieces=len(tokenizer), **common.earlier(args))
 
 
 def predict(folder: Path, sentences: list[list[str]]) -> list[list[str]]:

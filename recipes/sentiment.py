@@ -124,7 +124,7 @@ def fit(args) -> None:
     targets = torch.tensor([target for _, target in texts])
     soft = torch.stack([1 - targets, targets], 1) * (1 - args.smoothing) + args.smoothing / 2  # (N, 2): modest scores
     first, second = np.split(np.arange(len(ids)), [len(stages[0])])
-    common.learn(BertForSequenceClassification, LABELS, ids, [first] * (1 in args.stages) + [second] * args.epochs,
+    common.learn(BertForSequenceClassification, LABELS, ids, [first, *[second] * args.epochs],
                  lambda output, pick: F.cross_entropy(output.logits, soft[pick]), args, guard, (text for text, _ in texts),
                  stages=list(map(len, stages)), epochs=args.epochs, smoothing=args.smoothing)
 
@@ -155,4 +155,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, epochs=3, stages=[1, 2], smoothing=0.1, tokens=512)
+    common.run(__doc__, NAME, fit, score, epochs=3, smoothing=0.1, tokens=512)

@@ -164,7 +164,7 @@ def test_the_accuracy_of_the_card():
 
 
 @pytest.mark.parametrize(("name", "score", "least"), [
-    ("sentiment", "sst2_dev_accuracy", 0.86), ("paraphrase", "stsb_dev_accuracy", 0.90), ("ner", "wikigold_dev_f1", 0.60),
+    ("sentiment", "sst2_dev_accuracy", 0.86), ("paraphrase", "stsb_dev_accuracy", 0.90), ("ner", "wikigold_dev_f1", 0.65),
     ("qa", "squad_dev_f1", 0.55), ("qa", "refused_other_article", 0.60), ("nli", "three_way", 0.72)])
 def test_a_model_is_not_replaced_by_a_worse_one(name, score, least):
     assert scores(name)[score][0] >= least
