@@ -23,9 +23,9 @@
 # quarter of the answers: two answers of one person in both halves would be a question whose answer the model has seen.
 
 # %%
-from course import AutoModelForSequenceClassification, AutoTokenizer
-from course import Trainer, TrainingArguments, classification_scores
-from course import confusion_matrix, load_dataset, per_class, plots, set_seed
+from course import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+from course import Trainer, TrainingArguments, classification_scores, widgets
+from course import confusion_matrix, load_dataset, per_class, pipeline, plots
 from course.checks import lesson_05 as checks
 
 survey = load_dataset("local_life").query("language == 'en'")
@@ -186,11 +186,11 @@ def scores(p):
     return classification_scores(p.label_ids, p.predictions.argmax(-1))
 
 def fine_tune(model, rate):
-    args = TrainingArguments(folder, num_train_epochs=3, seed=5,
-                             per_device_train_batch_size=16, save_strategy="no",
-                             learning_rate=rate, warmup_ratio=0.1)
+    args = TrainingArguments(folder, num_train_epochs=3, learning_rate=rate,
+                             per_device_train_batch_size=16, warmup_ratio=0.1)
     trainer = Trainer(model, args, train_dataset=train, eval_dataset=test,
-                      processing_class=tokenizer, compute_metrics=scores)
+                      processing_class=tokenizer, compute_metrics=scores,
+                      callbacks=[widgets.training_dashboard()])
     trainer.train()
     return trainer
 
@@ -249,13 +249,14 @@ checks.behind_a_cell(behind, answers[["answer", "topic_a", "model"]])
 # ## 6. How many coded answers do I need?
 #
 # Train on 25, 50, 100, … of them and look at the curve. To be quick we let the frozen encoder read each answer once, and
-# fit a logistic regression on what it made of them: less good than the fine-tuned model, but the same shape.
+# fit a logistic regression on what it made of them: less good than the fine-tuned model, but the same shape. On the map,
+# each point is an answer: where do the topics lie apart, and where not?
 
 # %%
-from course import pipeline
-
 reader = pipeline("feature-extraction", model="pocket/encoder")
 vectors = reader.frame(survey["answer"], pooling="mean")
+widgets.embedding_map(vectors[:300], survey["answer"][:300],
+                      survey["topic_a"][:300])
 
 # %%
 from sklearn.linear_model import LogisticRegression

@@ -23,6 +23,7 @@
 
 # %%
 from course import Codebook, annotate, load_dataset, per_class, pipeline, plots
+from course.research import pictures
 from course.checks import lesson_09 as checks
 
 headings = {"living": "housing economy", "transport": "transport",
@@ -157,11 +158,9 @@ compare("contrastive")
 
 # %%
 compare("lora")
-compare("fine-tuned")
 
 # %%
-from course.research import pictures
-
+compare("fine-tuned")
 groups = scores.drop(columns="draw").groupby("labels")
 display(groups.agg(["mean", "std"]).round(2))
 rows = groups.agg(["mean", "min", "max"]).stack(level=0, future_stack=True)
