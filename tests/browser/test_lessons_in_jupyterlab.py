@@ -17,6 +17,8 @@ SPARE = 50          # 80 columns beside an open file list: the last six; Ctrl+B 
 NAMES = sorted(path.stem for path in (ROOT / "lessons/src").glob("*.py"))
 TAUGHT = [name for name in NAMES if "capstone" not in name]         # which is a frame for one's own texts, without exercises
 
+MINUTES = ["09_fine_tuning_for_research"]                           # of training: tests/lessons run it
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solution_is_whole_as_it_is_saved_and_when_it_is_run(open_notebook, name):
@@ -31,7 +33,8 @@ def test_solution_is_whole_as_it_is_saved_and_when_it_is_run(open_notebook, name
         assert picture.evaluate("image => image.naturalWidth") > 300
     notebook.page.set_viewport_size({"width": 1024, "height": 768})
     assert too_wide(notebook) == {}
-    notebook.run_all()
+    if name not in MINUTES:
+        notebook.run_all()
     assert notebook.complaints == []
 
 

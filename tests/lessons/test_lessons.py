@@ -16,6 +16,8 @@ from course.pipelines import ALIASES, TASKS
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "lessons/src").glob("*.py"))
 TAUGHT = [name for name in NAMES if "capstone" not in name]         # which is a frame for one's own texts, without exercises
+# the trainings of this lesson take minutes: its solution runs them whole, the unfinished one only to see that it ends
+SHORTER = {"09_fine_tuning_for_research": ("{8: 6, 32: 10, 128: 16, 512: 32}", "{8: 1, 32: 1, 128: 1, 512: 1}")}
 WORDS, CELLS, MEDIAN, P90 = range(900, 1301), range(12, 19), 4, 10
 
 
@@ -61,7 +63,7 @@ def test_every_notebook_is_fresh(capsys):
 def test_solution_runs_and_shows_what_it_shows_here(name, refused):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env",
-         "--nbval-cell-timeout", "120", "--nbval-sanitize-with", Path(__file__).parent / "nbval_sanitize.cfg",
+         "--nbval-cell-timeout", "300", "--nbval-sanitize-with", Path(__file__).parent / "nbval_sanitize.cfg",
          ROOT / "solutions" / f"{name}.ipynb"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-5000:]
     assert f"{len(code(notebook('solutions', name)))} passed" in done.stdout
@@ -71,8 +73,12 @@ def test_solution_runs_and_shows_what_it_shows_here(name, refused):
 @pytest.mark.parametrize("name", NAMES)
 def test_unfinished_lesson_runs_to_its_end(name, refused, tmp_path):
     page = notebook("lessons", name)
+    if name in SHORTER:
+        long, short = SHORTER[name]
+        cell, = [cell for cell in code(page) if long in cell.source]
+        cell.source = cell.source.replace(long, short)
     (tmp_path / "room").mkdir()
-    NotebookClient(page, timeout=120, resources={"metadata": {"path": str(tmp_path / "room")}}).execute()
+    NotebookClient(page, timeout=300, resources={"metadata": {"path": str(tmp_path / "room")}}).execute()
     for number, cell in enumerate(code(page, "check"), 1):
         assert text(cell).endswith(f"Exercise {number}: not done yet."), cell.source
     assert not refused.exists(), refused.read_text()
