@@ -34,7 +34,7 @@ from course import place
 from course.terms import TERMS
 
 ROOT = Path(__file__).parents[1]
-MAX_LINES, MAX_COLUMNS, CELL_SECONDS = 20, 80, 120        # 80 columns fit a laptop, and paper
+MAX_LINES, MAX_COLUMNS, CELL_SECONDS = 20, 80, 300        # 80 columns fit a laptop, and paper
 STUB, BEGIN, END = "# your code here", "### BEGIN SOLUTION", "### END SOLUTION"
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
           "language_info": {"name": "python"}}
