@@ -91,7 +91,7 @@ widgets.fill_mask_explorer(unmask, "My children walk to [MASK] every morning.")
 
 # %%
 news = "Anna Berg of Port Sarn wants more buses. The council votes in May."
-names = pipeline("ner", aggregation_strategy="simple")(news)
+names = pipeline("ner", aggregation_strategy="average")(news)
 found = pipeline("question-answering")(question="When is voting?", context=news)
 plots.Spans(news, [*names, found | {"entity": "when?"}])
 

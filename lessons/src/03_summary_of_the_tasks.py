@@ -145,7 +145,7 @@ for question, person in asked.items():
 # ### Exercise 2 · level 2 of 3 · 8 minutes
 #
 # A colleague has marked the names of a text. Write `precision(found, marked)`: the share of the names in `found` that are
-# also in `marked`. Both are lists like `[("tamsin", "LOC"), ("anna", "PER")]`. When nothing was found, it is 0.
+# also in `marked`. Both are lists like `[("Tamsin", "LOC"), ("Anna", "PER")]`. When nothing was found, it is 0.
 #
 # <details><summary>Hint</summary><code>name in marked</code> is True or False.</details>
 # <details><summary>Bigger hint</summary>Count with <code>sum(name in marked for name in found)</code>, and divide by
@@ -160,8 +160,8 @@ def precision(found, marked):
     return sum(name in marked for name in found) / len(found)
 
 names = [(one["word"], one["entity_group"]) for one in ner(text)]
-marked = [("anna berg", "PER"), ("port sarn", "LOC"), ("tamsin", "LOC"),
-          ("harbourside housing", "ORG")]
+marked = [("Anna Berg", "PER"), ("Port Sarn", "LOC"), ("Tamsin", "LOC"),
+          ("Harbourside Housing", "ORG")]
 print(round(precision(names, marked), 2))
 ### END SOLUTION
 checks.precision(precision)

@@ -274,7 +274,8 @@ print("best minus worst:", (curve.max() - curve.min()).round(2).to_dict())
 plots.bars(sizes, curve.mean(), "Accuracy by coded answers", most=1)
 
 # %% [markdown]
-# *What we see.* Every doubling helps, and each helps less. The line above is the distance between the best and the worst
+# *What we see.* Up to two hundred answers every doubling helps. Then the curve is flat: a simple head on frozen vectors has
+# learned what it can, and the fine-tuned model got further. The line above is the distance between the best and the worst
 # of three runs that differ only in *which* answers were coded: with few of them it is as large as the gain from
 # doubling. A score without its spread is not a result.
 #
