@@ -28,7 +28,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from course import AutoModelForSequenceClassification, AutoTokenizer
-from course import load_dataset
+from course import load_dataset, plots
 from course.checks import lesson_13 as checks
 
 # %%
@@ -134,11 +134,12 @@ def read(model):
 # %%
 exact = read(model)
 logits = {bits: read(rounded(model, bits)) for bits in (8, 6, 4, 3)}
-pd.DataFrame({bits: {
-    "MB": weights * bits / 8e6,
-    "largest difference": (found - exact).abs().max().item(),
-    "labels kept": (found.argmax(1) == exact.argmax(1)).double().mean().item(),
-} for bits, found in logits.items()}).T.round(3)
+for bits, found in logits.items():
+    print(f"{bits} bits: differ by up to {(found - exact).abs().max():.2f}")
+kept = [(found.argmax(1) == exact.argmax(1)).double().mean().item()
+        for found in logits.values()]
+sizes = [f"{bits} bits, {weights * bits / 8e6:.0f} MB" for bits in logits]
+plots.bars(sizes, kept, "Share of labels kept", most=1)
 
 # %% [markdown]
 # *What we see.* Numbers differ at once; labels hold out longer, then they go. Between the two lies what matters to a

@@ -38,6 +38,7 @@ print("stopped at", trainer.state.global_step, "saved", os.listdir(folder.name))
 FRONTS = ("lab", "notebook", "ipywidgets 7.7.1")
 OLD = ("ipywidgets==7.7.1", "jupyterlab_widgets==1.1.11", "widgetsnbextension==3.6.10", "ipython_genutils==0.2.0")
 OF_NOTEBOOK_7 = ("(reading 'schema')", "'filebrowser:open-path' not registered.")     # what 7.6 complains about, whatever it opens
+OF_IPYWIDGETS_7 = ("(reading 'Queue')",)           # its front end asks for MathJax 2, which Colab has and JupyterLab 4 has not
 SHOW = """name => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
     notebook.mode = 'command';
@@ -103,14 +104,18 @@ def gallery(request, chromium, tmp_path_factory):
         notebook.page.set_viewport_size({"width": 1024, "height": 768})
         notebook.front = front
         notebook.run_all()
-        if front == "notebook":
-            notebook.complaints = [one for one in notebook.complaints if not one.endswith(OF_NOTEBOOK_7)]
         yield notebook
         folder = request.config.getoption("--screenshot", default=None)
         if folder:
             notebook.screenshot(folder / f"widgets in {front}.png")
         notebook.close()
         assert not running.refused.exists(), f"Python asked the network: {running.refused.read_text()}"
+
+
+def complaints(notebook):
+    """What went wrong on the page, without what the front end itself is known for."""
+    known = {"lab": (), "notebook": OF_NOTEBOOK_7}.get(notebook.front, OF_IPYWIDGETS_7)
+    return [one for one in notebook.complaints if not one.endswith(known)]
 
 
 class nothing_to_close:
@@ -157,7 +162,7 @@ def test_all_widgets_run(gallery):
         .requestExecute({code}).done.then(() => true)""", "import ipywidgets; open('version.txt', 'w').write(ipywidgets.__version__)")
     shown = gallery.page.evaluate("""() => window.jupyterapp.serviceManager.contents.get('version.txt').then(f => f.content)""")
     assert shown.startswith(version)
-    assert gallery.complaints == []
+    assert complaints(gallery) == []
 
 
 @EVERYWHERE
@@ -253,7 +258,7 @@ def test_nothing_typed_runs(gallery):
             assert output.locator("img").count() == 0, name
             box.fill(text)
     assert gallery.page.evaluate("() => window.hit") is None
-    assert gallery.complaints == []
+    assert complaints(gallery) == []
 
 
 @EVERYWHERE
