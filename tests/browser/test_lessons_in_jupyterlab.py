@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# what is wider than its place, and by how many pixels; what scrolls by itself is not (its role is lost in a page that is not trusted)
+# what is wider than its place, and by how many pixels; not what scrolls by itself (without trust a page loses its role)
 TOO_WIDE = """() => [...document.querySelectorAll('.jp-CodeCell .cm-scroller, .jp-OutputArea-output div:not([role=region])')]
     .filter(e => e.style.overflowX !== 'auto')
     .map(e => [e.textContent.slice(0, 60), e.scrollWidth - e.clientWidth])"""
