@@ -103,7 +103,7 @@ def annotate_ray(dataset: Any, task: str, column: str, model: str | None = None,
         raise ImportError('data sets of Ray need Ray: pip install "course[ray]"') from None
     if column not in dataset.columns():
         raise KeyError(f"the data set has no column {column!r}; it has {', '.join(dataset.columns())}")
-    dataset = dataset.repartition(target_num_rows_per_block=piece)       # else one file may be one block, and one worker's alone
+    dataset = dataset.repartition(target_num_rows_per_block=piece)       # else one file may be one block, for one worker
     return dataset.map_batches(Annotator, fn_constructor_args=(task, column, model, codebook), fn_constructor_kwargs=options,
                                batch_format="pyarrow", batch_size=piece, num_cpus=1,
                                compute=ray.data.ActorPoolStrategy(size=workers))

@@ -173,6 +173,13 @@ def batches(lengths: np.ndarray, tokens: int, rng: np.random.Generator) -> list[
     return [out[i] for i in rng.permutation(len(out))]
 
 
+def in_parts(ids: Sequence[Sequence[int]], parts: Sequence[np.ndarray], args: argparse.Namespace) -> list[np.ndarray]:
+    """The plan of a run that reads one part of the rows after the other, each in batches of about args.tokens tokens."""
+    lengths = np.array([len(row) for row in ids])
+    return [part[pick] for number, part in enumerate(parts)
+            for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, number]))]
+
+
 def pad(rows: Sequence[Sequence[int]], value: int = PAD) -> Tensor:
     ids = torch.full((len(rows), max(map(len, rows))), value)
     for i, row in enumerate(rows):
@@ -373,9 +380,7 @@ def learn(kind, labels: Sequence[str], ids: Sequence[Sequence[int]], parts: Sequ
           **training: object) -> None:
     """Train an adapter and write its folder. parts: one after another, the numbers of the rows (of `ids`) to be read, each in
     batches of about args.tokens tokens; loss(output, numbers) of a batch; training: what else training.json is to say."""
-    lengths = np.array([len(row) for row in ids])
-    plan = [part[pick] for number, part in enumerate(parts)
-            for pick in batches(lengths[part], args.tokens, np.random.default_rng([args.seed, number]))]
+    plan = in_parts(ids, parts, args)
     model = new_model(kind, args.begin, **({"num_labels": len(labels)} if labels else {}))
     loras = wrap(model, args.rank, args.alpha, args.frozen)
     steps = train(model, plan, lambda pick: loss(model(**model_inputs([ids[i] for i in pick])), pick), args, guard, texts)
@@ -444,10 +449,9 @@ def card(name: str, folder: Path) -> str:
     found = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     rows = found.pop("everyday", [])
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    runs, earlier = [], training.pop("before", None)
-    while earlier:
-        runs = [f"{earlier['steps']:,} steps (`--minutes {earlier['minutes']:g}`, seed {earlier['seed']})", *runs]
-        earlier = earlier.get("before")
+    runs, run = [], training.pop("before", None)
+    while run:
+        runs, run = [f"{run['steps']:,} steps (`--minutes {run['minutes']:g}`, seed {run['seed']})", *runs], run.get("before")
     before = f"A first run of {', then '.join(runs)}, then from there (`--begin`) " if runs else ""
     for key, counts in training.items():
         if isinstance(counts, dict):

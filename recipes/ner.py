@@ -69,9 +69,8 @@ def pieces(tokenizer, rows: list[Sentence], limit: int) -> tuple[list[list[int]]
     return batch["input_ids"], targets, places
 
 
-def cased_pieces(tokenizer, texts: list[list[str]], most: int) -> dict[str, str]:
+def cased_pieces(lower: BertTokenizerFast, texts: list[list[str]], most: int) -> dict[str, str]:
     """The commonest pieces with capitals in these words, as the texts write them -> the piece in lower case."""
-    lower = BertTokenizerFast.from_pretrained(str(common.POCKET / "encoder"))
     found, known = Counter(), Counter(word for words in texts for word in words if word != word.lower())
     for word, times in known.items():
         batch = lower(word, add_special_tokens=False, return_offsets_mapping=True)
@@ -133,18 +132,16 @@ def fit(args) -> None:
         model, tokenizer = common.new_model(BertForTokenClassification, args.begin), common.tokenizer(Path(args.begin))
     else:
         model, tokenizer = cased_encoder([words for words, _ in rows], args.cased, args.work / "tokenizer")
-    plain, rng = rows, np.random.default_rng([args.seed, 1])
+    rng = np.random.default_rng([args.seed, 1])
     stages = ((silver, web, wiki, gold), (silver, web, wiki, gold, gold), (web, wiki, gold, gold),
               (web[::3], wiki, gold, gold, gold))
     parts, ids, targets = [], [], []
     for part in (stages[number - 1] for number in args.stages):
-        some = another_case([plain[i] for i in np.concatenate(part)], rng)
+        some = another_case([rows[i] for i in np.concatenate(part)], rng)
         found = pieces(tokenizer, some, args.length)
         parts.append(np.arange(len(ids), len(ids) + len(some)))
         ids, targets = ids + found[0], targets + found[1]
-    lengths = np.array([len(row) for row in ids])
-    plan = [part[pick] for number, part in enumerate(parts)
-            for pick in common.batches(lengths[part], args.tokens, np.random.default_rng([args.seed, number]))]
+    plan = common.in_parts(ids, parts, args)
     steps = common.train(model, plan, lambda pick: loss(
         model(**common.model_inputs([ids[i] for i in pick])).logits.flatten(0, 1),
         common.pad([targets[i] for i in pick], -100).flatten()), args, guard, (" ".join(words) for words, _ in rows))

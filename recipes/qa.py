@@ -4,8 +4,8 @@
     python -m recipes.qa --data ../shared/data --evaluate     (scores and model card only)
 
 "No answer" is the position of [CLS], as in models of SQuAD 2. Questions without an answer are made: a question beside
-another part of the text, of its article, or of any article. Whole paragraphs are costly to read, so it learns from a few
-sentences around an answer.
+another part of the text, of its article, or of any article. Whole paragraphs are costly to read, so it learns from
+single sentences first, then from a few sentences around an answer, and from paragraphs last.
 """
 import collections
 import re
