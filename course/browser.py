@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from course import hub
 from course.checkpoint import our_name, read_file
-from course.export import LABELS, Subject, judge, measure, need, record, round_weights, run_onnx, writing
+from course.export import LABELS, Subject, judge, measure, writing
+from course.runtimes import need, record, round_weights, run_onnx
 
 GUESSES = 0.8            # share of first guesses that rounding must keep: among ten thousand words many are nearly tied
 PAGE = Path(__file__).parents[1] / "docs/browser"

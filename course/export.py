@@ -1,27 +1,21 @@
 """A model elsewhere: written for programs without Python or torch, run again there, and compared, before it counts as done.
 
     course export pocket/sentiment --to onnx --int8
+    course export pocket/sentiment --to all             every target whose library is installed, in one table
 
-    onnx        model.onnx, for ONNX Runtime (servers, .NET, Java, browsers): any batch and length; GPT-2 with its cache
-    executorch  model.pte, for ExecuTorch, PyTorch's runtime on Android and iOS
-    coreml      model.mlpackage, for macOS and iOS: written anywhere, it runs on a Mac alone
-    browser     a folder with a page that needs no Python: browser.py
-
-int8: each row of a matrix, the weights of one output, becomes whole numbers from -127 to 127 and a factor, as in speed.py. What
-goes through the model stays float32: an answer depends neither on the processor nor on the other texts of its batch, as it
-does when those numbers are rounded too (onnxruntime's quantize_dynamic kept 97 to 99 % of labels here, this 99.6 %).
+The targets onnx, tflite, executorch and coreml are in runtimes.py; browser, a page that needs no Python, is in browser.py.
 """
 
 import argparse
 import csv
-import importlib.metadata
+import logging
+import os
 import re
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -34,14 +28,10 @@ from course import hub
 from course.config import model_type_of, read_config
 from course.models.auto import class_for
 from course.nn.cache import KeyValueCache, LayerCache
+from course.runtimes import INT8, KINDS, TARGETS, Run, fit, need
 
-KINDS = ("bert", "distilbert", "roberta", "gpt2")       # whose exports are tested
-OPSET = 17                                              # of ONNX, 2022: old enough for every runtime in use
-NEEDS = {                                               # target -> what it needs: package, oldest version
-    "onnx": (("onnx", "1.16"), ("onnxruntime", "1.18")), "executorch": (("executorch", "1.0"),),
-    "coreml": (("coremltools", "8.0"),)}
 LABELS = 0.99                                           # share of labels that rounded weights must keep
-Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+Row = dict[str, Any]                                    # of the table
 
 
 class Encoder(nn.Module):
@@ -185,115 +175,6 @@ def real_texts(number: int = 200) -> list[str]:
         return [row["answer"] for row in csv.DictReader(file) if row["language"] == "en" and len(row["answer"]) > 40][:number]
 
 
-# -- the targets: each writes a file and says how it is run -----------------------------------------------------------------
-
-
-def to_onnx(subject: Subject, folder: Path, int8: bool) -> tuple[Path, Run]:
-    path, example = folder / "model.onnx", subject.batch(sorted(subject.texts, key=len)[-2:], past=3)
-    record(subject.module, example, path, subject.inputs, subject.outputs, subject.axes)
-    if int8:
-        round_weights(path)
-    return path, run_onnx(path)
-
-
-def record(module: nn.Module, example: dict[str, Tensor], path: Path, inputs: list[str], outputs: list[str],
-           axes: dict[str, dict[int, str]]) -> None:
-    """Follows a module through one example and writes what it did as an ONNX graph. The older exporter of torch, which traces:
-    3 seconds for a model of 6 layers where the newer one, on torch.export, takes over a minute."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")             # what a trace cannot see: checks of inputs, which have been passed
-            torch.onnx.export(module, tuple(example[name] for name in inputs), str(path), input_names=inputs, dynamo=False,
-                              output_names=outputs, dynamic_axes=axes, opset_version=OPSET, do_constant_folding=False)
-    except torch.onnx.OnnxExporterError as error:
-        raise ValueError(f"ONNX (opset {OPSET}) cannot express this model: {str(error).splitlines()[0]}") from None
-
-
-def round_weights(path: Path) -> None:
-    """The matrices of an ONNX file as int8, a factor for each row: a quarter of the size. Runtimes turn them back when they
-    load the file, so that it is as fast as before."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-    graph, nodes = (model := onnx.load(path)).graph, []
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2:
-            continue
-        weight, name = numpy_helper.to_array(tensor), tensor.name
-        factors = np.maximum(np.abs(weight).max(1, keepdims=True), 1e-12) / 127
-        graph.initializer.remove(tensor)
-        graph.initializer.extend([numpy_helper.from_array(np.round(weight / factors).astype(np.int8), f"{name}.int8"),
-                                  numpy_helper.from_array(factors.astype(np.float32), f"{name}.factors")])
-        nodes += [helper.make_node("Cast", [f"{name}.int8"], [f"{name}.float"], to=TensorProto.FLOAT),
-                  helper.make_node("Mul", [f"{name}.float", f"{name}.factors"], [name])]
-    for node in reversed(nodes):
-        graph.node.insert(0, node)
-    onnx.save(model, path)
-
-
-def run_onnx(path: Path) -> Run:
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 3, 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:                          # its own kinds of errors have no common name
-        raise ValueError(f"onnxruntime {onnxruntime.__version__} cannot read {path.name}: {str(error)[:200]}") from None
-    return lambda inputs: session.run(None, inputs)
-
-
-def to_executorch(subject: Subject, folder: Path, int8: bool) -> tuple[Path, Run]:
-    """One text at a time, of at most 128 tokens: what a phone asks for."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-    from executorch.runtime import Runtime
-    path, length = folder / "model.pte", torch.export.Dim("length", min=2, max=subject.longest)
-    example = subject.batch(subject.texts[:1])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(subject.module, tuple(example[name] for name in subject.inputs), strict=False,
-                                          dynamic_shapes=(tuple({1: length} for _ in subject.inputs),))
-            path.write_bytes(to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch().buffer)
-    except Exception as error:                          # of many kinds, in three libraries
-        raise ValueError(f"ExecuTorch cannot express this model: {str(error).splitlines()[0][:200]}") from None
-    method = Runtime.get().load_program(path).load_method("forward")
-
-    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        rows = [method.execute([torch.from_numpy(inputs[name][row:row + 1]) for name in subject.inputs])
-                for row in range(len(inputs["input_ids"]))]
-        return [np.concatenate([row[k].numpy() for row in rows]) for k in range(len(subject.outputs))]
-
-    return path, run
-
-
-def to_coreml(subject: Subject, folder: Path, int8: bool) -> tuple[Path, Run | None]:
-    import coremltools
-    path, example = folder / "model.mlpackage", subject.batch(subject.texts[:2])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            traced = torch.jit.trace(subject.module, tuple(example[name].int() for name in subject.inputs))
-            shape = (coremltools.RangeDim(1, 64), coremltools.RangeDim(2, subject.longest))
-            made = coremltools.convert(traced, convert_to="mlprogram", inputs=[
-                coremltools.TensorType(name, shape, dtype=np.int32) for name in subject.inputs], outputs=[
-                coremltools.TensorType(name) for name in subject.outputs], compute_precision=coremltools.precision.FLOAT32)
-            made.save(str(path))
-    except Exception as error:
-        raise ValueError(f"Core ML cannot express this model: {str(error).splitlines()[0][:200]}") from None
-    if sys.platform != "darwin":
-        return path, None
-
-    def run(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        found = made.predict({name: inputs[name].astype(np.int32) for name in subject.inputs})
-        return [np.asarray(found[name]) for name in subject.outputs]
-
-    return path, run
-
-
-TARGETS: dict[str, Callable[[Subject, Path, bool], tuple[Path, Run | None]]] = {
-    "onnx": to_onnx, "executorch": to_executorch, "coreml": to_coreml}
-
-
 # -- judging and writing ----------------------------------------------------------------------------------------------------
 
 
@@ -317,50 +198,67 @@ def measure(subject: Subject, run: Run, batches: list[dict[str, np.ndarray]],
             "ms": statistics.median(times)}
 
 
+def trial(subject: Subject) -> list[dict[str, np.ndarray]]:
+    """The texts in batches of several sizes and lengths, single ones first."""
+    sizes = (1,) * 8 + (2, 5) + (8,) * 24
+    starts = [sum(sizes[:n]) for n in range(len(sizes))]
+    chosen = [subject.texts[start:start + size] for start, size in zip(starts, sizes, strict=True)]
+    batches = [subject.batch(some) for some in chosen if some]
+    if subject.writes:
+        batches = batches[:14] + [subject.batch(chosen[n], past=past) for n, past in ((8, 4), (9, 9)) if chosen[n]]
+    return [{name: x.numpy() for name, x in batch.items()} for batch in batches]
 
 
 def export(name: str, to: str = "onnx", int8: bool = False, folder: str | Path | None = None, texts: list[str] | None = None,
-           labels: float = LABELS) -> list[dict[str, Any]]:
+           labels: float = LABELS) -> list[Row]:
     """Writes a model into a new folder for another program, with its tokenizer, config and a README, and returns the rows of
-    the table that compares it: {"model", "MB", "ms a text", "largest difference", "labels agreed"}.
+    the table that compares it: {"model", "MB", "ms", "difference", "labels"}, and "why" something was not run or not written.
 
-    The folder appears when the exported model has answered as torch does, on batches of several sizes and lengths; labels: the
-    share that int8 must keep. Raises ValueError, FileExistsError, OSError or ImportError with the cure; then nothing is left.
+    to: onnx, tflite, executorch, coreml; or all: a folder for each of them whose library is installed. int8: where that exists;
+    labels: the share that int8 must keep. The folder appears when the exported model has answered as torch does, on batches of
+    several sizes and lengths. Raises ValueError, FileExistsError, OSError or ImportError with the cure; then nothing is left.
     """
-    if to not in TARGETS:
-        raise ValueError(f"there is no target {to!r}; there are {', '.join(TARGETS)} and browser" + (
-            ". TFLite files are made from Keras models, which course does not write yet: --to onnx and --to executorch run on "
-            "phones" if to == "tflite" else ""))
-    if int8 and to != "onnx":
-        raise ValueError(f"int8 exists for onnx alone; leave --int8 out for {to}")
-    need(to)
+    if to not in (*TARGETS, "all"):
+        raise ValueError(f"there is no target {to!r}; there are {', '.join(TARGETS)}, all and browser")
+    if int8 and to not in (*INT8, "all"):
+        raise ValueError(f"int8 exists for {' and '.join(INT8)}; leave --int8 out for {to}")
     target = Path(folder or f"{Path(name).name}-{to}{'-int8' * int8}").expanduser()
+    wanted, kind, missing = [to] if to != "all" else list(TARGETS), model_type_of(name, read_config(name)), list[Row]()
+    for one in list(wanted):
+        try:
+            fit(one, kind)
+            need(one)
+        except (ImportError, ValueError) as error:
+            if to != "all":
+                raise
+            wanted.remove(one)
+            missing.append({"model": one, "MB": None, "why": f"not written: {error}"})
+    if not wanted:
+        raise ImportError("nothing can be written here. " + " ".join(f"{row['model']} is {row['why']}." for row in missing))
     with writing(target) as made:
         subject = Subject(name, texts)
         weights = subject.model.get_memory_footprint()
-        if (free := shutil.disk_usage(made).free) < 3 * weights:
-            raise OSError(f"{target.parent} has {free / 1e6:.0f} MB left, and about {3 * weights / 1e6:.0f} are needed for a "
+        if (free := shutil.disk_usage(made).free) < (room := (2 + len(wanted)) * weights):
+            raise OSError(f"{target.parent} has {free / 1e6:.0f} MB left, and about {room / 1e6:.0f} are needed for a "
                           "while: make room, or choose another place with -o")
-        sizes = (1,) * 8 + (2, 5) + (8,) * 24           # texts in a batch
-        starts = [sum(sizes[:n]) for n in range(len(sizes))]
-        chosen = [subject.texts[start:start + size] for start, size in zip(starts, sizes, strict=True)]
-        batches = [subject.batch(some) for some in chosen if some]
-        if subject.writes:
-            batches = batches[:14] + [subject.batch(chosen[n], past=past) for n, past in ((8, 4), (9, 9)) if chosen[n]]
-        inputs = [{name: x.numpy() for name, x in batch.items()} for batch in batches]
+        inputs = trial(subject)
         truth = [subject.answers(batch) for batch in inputs]
         rows = [{"model": "torch, float32", "MB": weights / 1e6, **measure(subject, subject.answers, inputs, truth)}]
-        for rounded in (False, True)[:1 + int8]:
-            path, run = TARGETS[to](subject, made, rounded)
-            row = {"model": f"{to}, {'int8' if rounded else 'float32'}", "MB": size_of(path) / 1e6}
-            rows.append(row | ({"difference": None, "labels": None, "ms": None} if run is None else
-                               measure(subject, run, inputs, truth)))
-            if run is not None:
-                judge(rows[-1], rounded, labels, max(float(np.abs(x).max()) for x in truth[-1]))
-        subject.tokenizer.save_pretrained(made)
-        subject.model.config.save_pretrained(made)
-        hub.write_text(made / "README.md", readme(subject, path.name, rows))
-    return rows
+        for one in wanted:
+            place = made if to != "all" else made / one
+            place.mkdir(exist_ok=True)
+            for rounded in (False, True)[:1 + (int8 and one in INT8)]:
+                path, run = TARGETS[one].write(subject, place, rounded)
+                row = {"model": f"{one}, {'int8' if rounded else 'float32'}", "MB": size_of(path) / 1e6}
+                rows.append(row | ({"why": "written, and not run: that needs a Mac"} if run is None else
+                                   measure(subject, run, inputs, truth)))
+                if run is not None:
+                    judge(rows[-1], rounded, labels, max(float(np.abs(x).max()) for x in truth[-1]))
+            subject.tokenizer.save_pretrained(place)
+            subject.model.config.save_pretrained(place)
+            hub.write_text(place / "README.md", readme(subject, path.name, [rows[0], *(
+                row for row in rows if row["model"].startswith(f"{one},"))]))
+    return rows + missing
 
 
 def judge(row: dict[str, Any], rounded: bool, labels: float, scale: float) -> None:
@@ -383,7 +281,11 @@ class writing:
         if self.target.exists():
             raise FileExistsError(f"{self.target} is there already: delete it, or choose another place with -o")
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        self.made = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}-"))
+        start = f".part-{self.target.name}-"
+        for old in self.target.parent.iterdir():        # left by a process that was killed; a younger one may be at work still
+            if old.name.startswith(start) and old.is_dir() and time.time() - old.stat().st_mtime > 3600:
+                shutil.rmtree(old, ignore_errors=True)
+        self.made = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=start))
         return self.made
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -394,36 +296,25 @@ class writing:
             shutil.rmtree(self.made, ignore_errors=True)
 
 
-def need(to: str) -> None:
-    """Raises ImportError, with what to type, where a target's library is missing or too old."""
-    for package, oldest in NEEDS[to]:
-        cure = f'pip install --upgrade "course[{to}]"'
-        try:
-            have = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise ImportError(f"--to {to} needs {package}, which is not installed. Try: {cure}") from None
-        if [int(n) for n in re.findall(r"\d+", have)[:2]] < [int(n) for n in oldest.split(".")]:
-            raise ImportError(f"--to {to} needs {package} {oldest} or newer; here is {have}. Try: {cure}")
-
-
 def size_of(path: Path) -> int:
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The comparison as text, a Markdown table as well."""
-    def cell(value: float | None, form: str) -> str:
-        return "not run" if value is None else "-" if value != value else format(value, form)
+def table(rows: list[Row]) -> str:
+    """The comparison as text, a Markdown table as well; below it what was not written, or not run, and why."""
+    def cell(row: Row, name: str, form: str) -> str:
+        value = row.get(name)
+        return ("not run" if row["MB"] else "not written") if value is None else "-" if value != value else format(value, form)
 
     lines = ["| model | MB | ms a text | largest difference | labels agreed |", "|---|---:|---:|---:|---:|"]
-    return "\n".join([*lines, *(f"| {r['model']} | {r['MB']:.1f} | {cell(r['ms'], '.1f')} | {cell(r['difference'], '.1e')} | "
-                                f"{cell(r['labels'], '.1%')} |" for r in rows)])
+    lines += [f"| {r['model']} | {cell(r, 'MB', '.1f')} | {cell(r, 'ms', '.1f')} | {cell(r, 'difference', '.1e')} | "
+              f"{cell(r, 'labels', '.1%')} |" for r in rows]
+    return "\n".join([*lines, *(f"\n{r['model']}: {r['why']}" for r in rows if "why" in r)])
 
 
-def readme(subject: Subject, file: str, rows: list[dict[str, Any]]) -> str:
-    ran = "This file was not run where it was written: Core ML runs on macOS only.\n\n" if rows[-1]["ms"] is None else ""
+def readme(subject: Subject, file: str, rows: list[Row]) -> str:
     return (f"# {subject.name}, exported\n\n`{file}`: {type(subject.model).__name__}, written by `course export`.\n\n"
-            f"inputs: {', '.join(subject.inputs)}\n\noutputs: {', '.join(subject.outputs)}\n\n{ran}{table(rows)}\n\n"
+            f"inputs: {', '.join(subject.inputs)}\n\noutputs: {', '.join(subject.outputs)}\n\n{table(rows)}\n\n"
             f"Compared with torch on {len(subject.texts)} texts of at most 64 tokens; times are those of one thread. "
             "Whoever runs it elsewhere has to cut texts as the files of the tokenizer say.\n")
 
@@ -432,11 +323,14 @@ def main(argv: list[str], write_page: Callable[..., list[dict[str, Any]]]) -> in
     """write_page: that of browser.py, which builds on this file."""
     parser = argparse.ArgumentParser(prog="course export", description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a name or folder, like pocket/sentiment")
-    parser.add_argument("--to", default="onnx", help="onnx (default), executorch, coreml or browser")
-    parser.add_argument("--int8", action="store_true", help="weights of 8 bits: a quarter of the size (onnx)")
+    parser.add_argument("--to", default="onnx", help=f"{', '.join(TARGETS)}, browser; all: those that are installed")
+    parser.add_argument("--int8", action="store_true", help=f"weights of 8 bits: a quarter of the size ({', '.join(INT8)})")
     parser.add_argument("--labels", type=float, default=LABELS, help=f"share of labels that int8 must keep ({LABELS})")
     parser.add_argument("-o", "--output", help="the folder to make; default: after model and target, here")
     options = parser.parse_args(argv)
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")          # with it TensorFlow begins with a notice
+    for library in ("absl", "coremltools", "torch", "torchao"):  # which parts of theirs could not be loaded is no news here
+        logging.getLogger(library).setLevel("ERROR")
     try:
         rows = write_page(options.model, options.output, options.labels) if options.to == "browser" else export(
             options.model, options.to, options.int8, options.output, labels=options.labels)

@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import json
+import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import tiny
 import torch
 
 import course
-from course import cli, export
+from course import cli, export, runtimes
 
 TEXTS = ["the council vote was not bad.", "good", "is the new school good or is it bad?", "people was unhappy", "not the new school",
          "bad people", "un", "the people is happy, not bad", "council, council", "new! good?"] * 3
@@ -33,8 +35,7 @@ def run(folder, inputs):
 
 @pytest.mark.parametrize(("options", "kind", "said"), [
     ({"to": "fax"}, ValueError, "no target 'fax'; there are onnx"),
-    ({"to": "coreml", "int8": True}, ValueError, "int8 exists for onnx alone"),
-    ({"to": "tflite"}, ValueError, "made from Keras models"),
+    ({"to": "coreml", "int8": True}, ValueError, "int8 exists for onnx and tflite; leave --int8 out for coreml"),
 ])
 def test_what_cannot_be_is_said(folder, tmp_path, options, kind, said):
     with pytest.raises(kind, match=said):
@@ -42,17 +43,19 @@ def test_what_cannot_be_is_said(folder, tmp_path, options, kind, said):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("have", "said"), [(None, 'not installed. Try: pip install --upgrade "course\\[onnx\\]"'),
-                                            ("1.2.0", r"needs onnx 1.16 or newer; here is 1.2.0")])
-def test_a_missing_or_old_library_is_named_with_its_cure(folder, tmp_path, monkeypatch, have, said):
+@pytest.mark.parametrize(("have", "said"), [(None, 'needs {}, which is not installed. Try: pip install "course\\[{}\\]"'),
+                                            ("0.2.0", "needs {} .* or newer; here is 0.2.0. Try: pip install --upgrade {}")])
+@pytest.mark.parametrize(("to", "package", "extra"), [("onnx", "onnx", "onnx"), ("executorch", "executorch", "executorch"),
+                                                      ("coreml", "coremltools", "coreml"), ("tflite", "keras", "tf-cpu")])
+def test_a_missing_or_old_library_is_named_with_its_cure(folder, tmp_path, monkeypatch, have, said, to, package, extra):
     def version(name):
         if have is None:
             raise importlib.metadata.PackageNotFoundError(name)
         return have
 
-    monkeypatch.setattr(export.importlib.metadata, "version", version)
-    with pytest.raises(ImportError, match=said):
-        export.export(str(folder), folder=tmp_path / "out")
+    monkeypatch.setattr(runtimes.importlib.metadata, "version", version)
+    with pytest.raises(ImportError, match=said.format(package, package if have else extra)):
+        export.export(str(folder), to, folder=tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
@@ -64,9 +67,24 @@ def pretend(monkeypatch):
 
 def test_other_architectures_are_refused(tmp_path, pretend):
     tiny.writer("bart", vocab_size=len(tiny.VOCAB)).save_pretrained(tmp_path / "bart")
-    with pytest.raises(ValueError, match="is a bart model; exported are bert, distilbert"):
+    with pytest.raises(ValueError, match="onnx takes bert, distilbert, roberta, gpt2; this is a bart model"):
         export.export(str(tmp_path / "bart"), folder=tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["bart"]
+
+
+def test_a_target_says_which_models_it_takes(tmp_path, pretend):
+    tiny.model("", "roberta", **tiny.SIZES["bert"]).save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="tflite takes bert, distilbert; this is a roberta model, which can go to onnx, executorch, coreml"):
+        export.export(str(tmp_path / "model"), "tflite", folder=tmp_path / "out")
+
+
+def test_what_a_killed_process_left_is_removed_next_time(tmp_path):
+    for name, age in ((".part-out-old", 7200), (".part-out-young", 60), (".part-other-old", 7200), ("mine", 7200)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with export.writing(tmp_path / "out") as made:
+        (made / "file").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".part-out-young", ".part-other-old", "mine"}
 
 
 def test_a_folder_that_is_there_stays_as_it_is(folder, tmp_path, pretend):
@@ -116,6 +134,29 @@ def test_the_page_wants_an_adapter_and_a_new_folder(folder, tmp_path, monkeypatc
     with pytest.raises(FileNotFoundError, match="part of the repository"):
         browser.write_page(folder=tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_all_writes_what_is_installed_and_says_the_rest(folder, tmp_path, monkeypatch):
+    def need(to):
+        if to != "onnx":
+            raise ImportError(f"--to {to} needs what is not here")
+
+    def write(subject, place, int8):
+        (place / "model.onnx").write_bytes(b"1" * (20 if int8 else 80))
+        return place / "model.onnx", subject.answers
+
+    monkeypatch.setattr(export, "need", need)
+    monkeypatch.setitem(export.TARGETS, "onnx", runtimes.TARGETS["onnx"]._replace(write=write))
+    rows = export.export(str(folder), "all", int8=True, folder=tmp_path / "out", texts=TEXTS)
+    assert [row["model"] for row in rows] == ["torch, float32", "onnx, float32", "onnx, int8", "tflite", "executorch", "coreml"]
+    said = export.table(rows)
+    assert "| coreml | not written | not written |" in said and "tflite: not written: --to tflite needs what is not here" in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["onnx"]
+    assert "onnx, int8" in (tmp_path / "out/onnx/README.md").read_text() and (tmp_path / "out/onnx/vocab.txt").is_file()
+    monkeypatch.setattr(export, "need", lambda to: need(""))
+    with pytest.raises(ImportError, match="nothing can be written here. onnx is not written: .*coreml is not written"):
+        export.export(str(folder), "all", folder=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 # -- ONNX ---------------------------------------------------------------------------------------------------------------------
@@ -179,8 +220,8 @@ def test_int8_is_a_quarter_and_keeps_the_labels(onnx, tmp_path, capsys):
 def test_rounding_is_to_the_nearest_of_255_steps(onnx, tmp_path):
     import onnx as library
     layer = torch.nn.Linear(6, 3)
-    export.record(layer, {"x": torch.ones(2, 6)}, tmp_path / "model.onnx", ["x"], ["y"], {"x": {0: "batch"}})
-    export.round_weights(tmp_path / "model.onnx")
+    runtimes.record(layer, {"x": torch.ones(2, 6)}, tmp_path / "model.onnx", ["x"], ["y"], {"x": {0: "batch"}})
+    runtimes.round_weights(tmp_path / "model.onnx")
     stored = {t.name: library.numpy_helper.to_array(t) for t in library.load(tmp_path / "model.onnx").graph.initializer}
     factors, weight = layer.weight.abs().amax(1, keepdim=True) / 127, layer.weight.detach()
     assert stored["weight.int8"].tolist() == (weight / factors).round().int().tolist()
@@ -197,8 +238,8 @@ def test_what_onnx_cannot_express_is_named_and_leaves_nothing(onnx, folder, tmp_
 
 
 def test_a_runtime_that_answers_otherwise_leaves_nothing(onnx, folder, tmp_path, monkeypatch):
-    true = export.run_onnx
-    monkeypatch.setattr(export, "run_onnx", lambda path: lambda inputs: [x + 0.01 for x in true(path)(inputs)])
+    true = runtimes.run_onnx
+    monkeypatch.setattr(runtimes, "run_onnx", lambda path: lambda inputs: [x + 0.01 for x in true(path)(inputs)])
     with pytest.raises(ValueError, match="differs from torch by 0.01"):
         export.export(str(folder), folder=tmp_path / "out", texts=TEXTS)
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
@@ -207,4 +248,4 @@ def test_a_runtime_that_answers_otherwise_leaves_nothing(onnx, folder, tmp_path,
 def test_a_runtime_that_cannot_read_the_file_says_which_it_is(onnx, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ValueError, match=rf"onnxruntime {onnx.__version__} cannot read model.onnx"):
-        export.run_onnx(tmp_path / "model.onnx")
+        runtimes.run_onnx(tmp_path / "model.onnx")
