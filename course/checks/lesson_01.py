@@ -74,7 +74,7 @@ def least_sure(answer: Any, answers: Sequence[str], model: Any, tokenizer: Any) 
 
 
 @exercise(4, "you can read a map. Try another head: the favourite changes, and so would the story you tell about it.",
-          "A token that looks at its neighbour is a story that is easy to believe. In layer 2, head 9, most tokens look at "
+          "A token that looks at its neighbour is a story that is easy to believe. In layer 1, head 8, most tokens look at "
           "their right neighbour, whatever the sentence says. One map proves little.")
 def favourite_token(favourite: Any, token: str, heatmap: Any, tokens: Sequence[str]) -> str | None:
     rows, place = heatmap.tolist(), tokens.index(token)

@@ -23,7 +23,7 @@
 # it chooses a model.
 
 # %%
-from course import pipeline, plots, widgets
+from course import pipeline, plots, show_attention, widgets
 from course.checks import lesson_01 as checks
 
 classifier = pipeline("sentiment-analysis")
@@ -209,7 +209,7 @@ checks.least_sure(least_sure, answers, model, tokenizer)
 #
 # A model is a stack of layers. In each, every token gathers information from the others:
 # [attention](../lessons/glossary.ipynb#attention). Ask, and the
-# model returns what it computed on the way.
+# model returns it.
 
 # %%
 inputs = tokenizer(answers[2], return_tensors="pt")
@@ -219,14 +219,15 @@ for name in ("hidden_states", "attentions"):
     print(len(outputs[name]), name, tuple(outputs[name][0].shape))
 tokens = inputs.tokens()
 heatmap = outputs.attentions[2][0, 8]
-plots.attention(heatmap, tokens, "Layer 3, head 9")
+display(plots.attention(heatmap, tokens, "Layer 2, head 8, counted from 0"))
+show_attention(model, tokenizer, answers[2], layers=2, heads=8)
 
 # %% [markdown]
 # *What we see.* One state before the first layer and one after each; one map per layer and head. A row shows where
-# its token looks, and sums to 1. Maps show where information *may* flow, not why the model decided: **attention is
-# not an explanation**.
+# its token looks, and sums to 1. Below, the same as lines: rest on a token, click squares for other heads. Maps show
+# where information *may* flow, not why the model decided: **attention is not an explanation**.
 #
-# Which class did `Auto…` choose? Its code is short enough to read.
+# Which class did `Auto…` choose? Its code is short.
 
 # %% tags=["nbval-check-output"]
 import inspect
@@ -254,7 +255,7 @@ favourite = ...  # your code here
 row = tokens.index("not")
 favourite = tokens[heatmap[row].argmax()]
 print(favourite)
-print("layer 2, head 9:")
+print("layer 1, head 8:")
 print(*[tokens[row.argmax()] for row in outputs.attentions[1][0, 8]])
 ### END SOLUTION
 checks.favourite_token(favourite, "not", heatmap, tokens)

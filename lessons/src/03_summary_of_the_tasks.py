@@ -15,7 +15,7 @@
 # `encoder`, `generator`, `summarizer`, `translator` · memory: under 1 GB · no network needed · builds on lessons 1 and 2
 
 # %%
-from course import load_dataset, pipeline, plots
+from course import load_dataset, pipeline, plots, show_attention, widgets
 from course.checks import lesson_03 as checks
 
 def by_hand(pipe, *texts):
@@ -55,11 +55,13 @@ survey = survey[survey["topic_a"].isin(labels)].head(30)
 coder = pipeline("zero-shot-classification", candidate_labels=labels,
                  hypothesis_template="This text is about {}.")
 coded = coder.frame(survey["answer"])["label"]
-pd.crosstab(survey["topic_a"], coded)
+widgets.confusion_explorer(survey["topic_a"], coded, survey["answer"])
 
 # %% [markdown]
-# *What we see.* Rows: coder A; columns: the model. On the diagonal they agree; every other cell is a kind of mistake. Now
-# both by hand: [softmax](../lessons/glossary.ipynb#softmax) over the two labels of a pair, then over the entailment of four
+# *What we see.* Rows: coder A; columns: the model. On the diagonal they agree; every other cell is a kind of mistake.
+# Press a number and read its answers: would you have sided with coder A?
+#
+# Now both by hand: [softmax](../lessons/glossary.ipynb#softmax) over the two labels of a pair, then over the entailment of four
 # hypotheses.
 
 # %%
@@ -247,15 +249,16 @@ sentences = ["My mother visits us every week.", "The rent is too high."]
 print(summarize(brief), *translate(sentences), sep="\n")
 
 # %%
-for pipe, words in ((summarize, brief), (translate, sentences[0])):
-    inputs = pipe.tokenizer(words, return_tensors="pt")
-    ids = pipe.model.generate(**inputs, num_beams=4, max_new_tokens=40)[0]
-    print(pipe.tokenizer.convert_ids_to_tokens(ids))
+inputs = translate.tokenizer(sentences[0], return_tensors="pt")
+ids = translate.model.generate(**inputs, num_beams=4, max_new_tokens=40)[0]
+print(translate.tokenizer.convert_ids_to_tokens(ids))
+show_attention(translate.model, translate.tokenizer, sentences[0], part="cross")
 
 # %% [markdown]
-# *What we see.* By hand: tokens in, `generate`, tokens out, until the sign for the end. *Scored* by words and neighbouring
-# words shared with a person's text, **BLEU** for translations, **ROUGE** for summaries. *Wrong first:* both write fluently
-# what they have not understood.
+# *What we see.* By hand: tokens in, `generate`, tokens out, until the sign for the end. Below, the German text looks at the
+# English one: choose layer 1 and rest on *Meine*, on the left. It looks at *mother*, for the next word to write is
+# *Mutter*. *Scored* by words and neighbouring words shared with a person's text, **BLEU** for translations, **ROUGE** for
+# summaries. *Wrong first:* both write fluently what they have not understood.
 #
 # ### Exercise 4 · level 2 of 3 · 8 minutes
 #

@@ -23,7 +23,7 @@
 
 # %%
 from course import Codebook, adjudicate, annotate, code_by_hand, disagreements
-from course import hub, load_dataset, plots, sample
+from course import hub, load_dataset, plots, sample, widgets
 from course.checks import lesson_10 as checks
 
 first = Codebook("traffic", "What does this answer complain about?", {
@@ -99,12 +99,12 @@ print(len(queue), "of", len(survey), "answers")
 plots.bars(list(pairs.index), pairs, "What is confused with what", decimals=0)
 
 # %% [markdown]
-# *What we see.* Not noise, but a pattern: a few pairs make most of it. Read some of the largest pair, and the rule
-# that is missing writes itself.
+# *What we see.* Not noise, but a pattern: a few pairs make most of it. Press the number of a pair and read its answers,
+# and the rule that is missing writes itself.
 
 # %%
-for text in queue["answer"].head(3):
-    print("·", text[:150])
+widgets.confusion_explorer(survey["topic_a"], survey["topic_b"],
+                           survey["answer"], sides=("coder A", "coder B"))
 
 # %% [markdown]
 # ### Exercise 2 · level 2 of 3 · 10 minutes

@@ -23,7 +23,7 @@
 
 # %%
 from course import Codebook, agreement, annotate, estimate, hub, load_dataset
-from course import methods, multiverse, plan, sample, validate
+from course import methods, multiverse, plan, sample, validate, widgets
 from course.checks import lesson_12 as checks
 from course.research import pictures
 
@@ -44,6 +44,16 @@ called = machine["label"] == "transport"
 called.groupby(survey["far"]).mean().round(3).to_frame("says transport")
 
 # %% [markdown]
+# Both shares are off, and the difference has shrunk. Where does it go? Press a number and read what the machine read.
+
+# %%
+names = ["another topic", "transport"]
+widgets.confusion_explorer(transport, called, survey["answer"], names)
+
+# %% [markdown]
+# *What we see.* Two kinds of error. What it misses is lost on both sides; what it calls transport without reason comes
+# from both sides. Either makes the sides more alike than they are.
+#
 # ### Exercise 1 · level 1 of 3 · 6 minutes
 #
 # Compute the **naive** difference from the machine's labels, the share of A's transport answers that it **missed**, and

@@ -23,7 +23,8 @@
 
 # %%
 from course import Codebook, adjudicate, agreement, annotate, code_by_hand
-from course import estimate, hub, load_dataset, methods, plan, sample, validate
+from course import estimate, hub, load_dataset, methods, pipeline, plan, sample
+from course import validate, widgets
 from course.research import find_pii, pictures
 
 path = "local_life"  # yours: "my_texts.csv"
@@ -35,6 +36,17 @@ find_pii(table[text])["kind"].value_counts().to_frame("flagged")
 # %% [markdown]
 # *What we see.* What looks like a name, a number or an address is flagged, not removed. Look at it before you show
 # a text to anybody.
+#
+# Before you write labels, look at what is there. What the encoder takes for alike lies close together: move the slider,
+# and read a text and its nearest.
+
+# %%
+some = table[text].dropna().head(300)
+reader = pipeline("feature-extraction", model="pocket/encoder", pooling="mean")
+widgets.embedding_map(reader(list(some)), some)
+
+# %% [markdown]
+# *What we see.* No topics, only neighbours. A crowd of points may be a label, a phrase that everybody uses, or a language.
 #
 # ## 2. The codebook
 #
@@ -95,6 +107,13 @@ report[["label", "coded", "recall", "recall_low", "recall_high", "f1"]].round(2)
 
 # %%
 pictures.confusion_plot(report)
+
+# %% [markdown]
+# The same without what is right. Press a number and read the texts behind it, before you explain an error.
+
+# %%
+errors = report.errors
+widgets.confusion_explorer(errors["gold"], errors["label"], errors[text])
 
 # %% [markdown]
 # ## 7. The claim

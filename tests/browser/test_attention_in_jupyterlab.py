@@ -1,7 +1,10 @@
 """Attention in a real browser without a network: drawn at once, drawn again, reopened, in both themes, by keyboard, inert."""
 
+import io
+
 import nbformat
 import pytest
+from PIL import Image
 
 from course import build
 
@@ -88,6 +91,8 @@ def test_attention_is_drawn_again_and_again(notebook, open_notebook):
         notebook.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         frames(notebook)[0].locator(f".attention-view.{mode}").wait_for(state="attached")
         assert (letters() > 180) is (mode == "dark"), theme
+        ground = Image.open(io.BytesIO(notebook.page.locator("iframe[srcdoc]").first.screenshot())).convert("L").histogram()
+        assert (ground.index(max(ground)) < 60) is (mode == "dark"), theme
     assert light < 80
 
     # run again, saved, opened again without a run

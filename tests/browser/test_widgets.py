@@ -195,7 +195,7 @@ def test_a_button_shows_the_texts_of_its_cell(gallery):
     before = text_of(output)
     output.locator("button:not([disabled])").first.focus()
     gallery.page.keyboard.press("Enter")
-    assert "(right)" in " ".join(until_changed(gallery, output, before))
+    assert "(the same)" in " ".join(until_changed(gallery, output, before))
 
 
 @EVERYWHERE

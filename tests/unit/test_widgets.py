@@ -238,11 +238,18 @@ def test_a_cell_of_the_confusion_shows_its_texts():
     assert explorer.behind() == ["c", "e"] and "<td" in explorer.draw()
     explorer.widget  # noqa: B018
     explorer.buttons["no", "no"].click()
-    assert "2 texts with the label no, predicted no</b> (right)" in explorer.shown.value and explorer.buttons["no", "yes"].disabled
+    assert "2 texts with label no, predicted no</b> (the same)" in explorer.shown.value and explorer.buttons["no", "yes"].disabled
     with pytest.raises(ValueError, match="each label needs its text"):
         widgets.confusion_explorer([0], [0], [])
-    with pytest.raises(ValueError, match="10 or fewer"):
-        widgets.confusion_explorer(range(11), range(11), ["a"] * 11)
+    with pytest.raises(ValueError, match="20 or fewer"):
+        widgets.confusion_explorer(range(21), range(21), ["a"] * 21)
+
+
+def test_two_coders_are_named_and_a_missing_text_is_none():
+    explorer = widgets.confusion_explorer([True, False, True], [False, False, True], [float("nan"), None, "c"], ["no", "yes"],
+                                          sides=("coder <A>", "coder B"))
+    assert explorer.behind() == ["(no text)"] and "1 text with coder <A> yes, coder B no" in repr(explorer)
+    assert "coder &lt;A&gt; ↓ coder B →" in explorer.draw() and "<A>" not in explorer.draw()
 
 
 def test_a_map_is_the_plane_of_the_main_directions():
