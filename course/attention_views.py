@@ -107,7 +107,7 @@ def bertviz(view: str, parts: Sequence[Any], layers: list[int], heads: list[int]
             f"attentionView.show({as_script(name)}, {as_script(body)}, {as_script(params)});</script>")
     if inline:
         links.picture = f"<style>{STYLE}</style>{page}"
-    else:                                    # a frame that is not of the page's colour scheme has a white ground, in the dark too
+    else:                                  # a frame that is not of the page's colour scheme has a white ground, in the dark too
         document = PAGE.format(title=html.escape(what), style=STYLE, body=page)
         links.picture = (f'<iframe title="{html.escape(links.alt)}" style="width: 100%; height: {height}px; border: 0; '
                          f'color-scheme: light" srcdoc="{html.escape(document)}"></iframe>')
