@@ -115,16 +115,16 @@ def read_weights(files: Iterable[Path], model: Any) -> tuple[dict[str, Tensor], 
     """All weights in these files that the model has a place for, by our names; the names of those that no model of the
     architecture with this config has a place for. What belongs to another head is in neither."""
     weights, extra, tied, places = {}, [], model.tied_names(), model.state_dict().keys()
-    for path in files:
-        for theirs, value in convert("from_checkpoint", dict(read_file(path)), model).items():
-            try:
-                ours = our_name(theirs, model)
-            except ValueError:
-                ours = theirs
-            if ours is not None and ours not in places:
-                extra.append(theirs)
-            elif ours is not None and ours not in tied:
-                weights[ours] = value
+    found = {name: value for path in files for name, value in read_file(path)}      # whole, before it is converted
+    for theirs, value in convert("from_checkpoint", found, model).items():
+        try:
+            ours = our_name(theirs, model)
+        except ValueError:
+            ours = theirs
+        if ours is not None and ours not in places:
+            extra.append(theirs)
+        elif ours is not None and ours not in tied:
+            weights[ours] = value
     return weights, extra
 
 
@@ -194,12 +194,17 @@ def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
                        and not value.is_meta for key, value in content.items()):
                 raise TypeError("not a table of names and weights")
             yield from content.items()
-        elif os.name == "nt":                         # Windows cannot replace a file that is mapped into memory
-            yield from load_safetensors(path.read_bytes()).items()
-        else:
-            with safe_open(path, framework="pt") as file:
-                for key in file.keys():  # noqa: SIM118 - not a dict
-                    yield key, file.get_tensor(key)
+            return
+        with safe_open(path, framework="pt") as file:
+            form = (file.metadata() or {}).get("format")
+            # Windows cannot replace a file that is mapped into memory
+            whole = load_safetensors(path.read_bytes()) if os.name == "nt" else None
+            for key in file.keys():  # noqa: SIM118 - not a dict
+                value = whole[key] if whole else file.get_tensor(key)
+                if form == "tf":                      # saved by a TF class: other names, matrices turned
+                    from course.tf_checkpoints import from_h5
+                    key, value = from_h5(key, value, by_layer=False)
+                yield key, value
     except SafetensorError as error:
         raise OSError(f"{path} is damaged or cut off ({error}). Download it again with force_download=True, "
                       "or copy the file once more") from None

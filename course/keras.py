@@ -165,6 +165,8 @@ class TFPreTrainedModel(keras.Model):
         return dict(self(x, training=False).items())
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(held_out := kwargs.get("validation_data"), tuple):
+            kwargs["validation_data"] = tuple(map(arrays, held_out))
         return super().fit(arrays(x), arrays(y), *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -63,16 +63,16 @@ def read_h5(path: Path) -> Iterator[tuple[str, Tensor]]:
                 part = file[place]
                 if part.chunks is None and part.id.get_storage_size() != part.nbytes:
                     raise damaged(path, f"{place} has {part.id.get_storage_size()} of {part.nbytes} bytes")
-                yield from_h5(place, part[()], by_layer)
+                yield from_h5(place, torch.from_numpy(np.asarray(part[()])), by_layer)
     except Exception as error:
         if isinstance(error, (PermissionError, FileNotFoundError)) or str(error).startswith(str(path)):
             raise
         raise damaged(path, " ".join(str(error).split())) from None
 
 
-def from_h5(place: str, value: np.ndarray, by_layer: bool) -> tuple[str, Tensor]:
+def from_h5(place: str, value: Tensor, by_layer: bool) -> tuple[str, Tensor]:
     """The Hub's name and form of a weight. by_layer: the place begins with the layer and the name of the class, else, in a
-    shard, it is the weight's own path."""
+    shard and in the safetensors of a TF class, it is the weight's own path."""
     parts = place.removesuffix(":0").split("/")
     if by_layer:
         parts = parts[min(2, len(parts) - 1):]
@@ -85,7 +85,7 @@ def from_h5(place: str, value: np.ndarray, by_layer: bool) -> tuple[str, Tensor]
         value = value.T
     elif name.endswith(".bias") and value.ndim == 2:  # (1, D)
         value = value[0]
-    return name, torch.from_numpy(np.ascontiguousarray(value))
+    return name, value.contiguous()
 
 
 SCOPES = {"bert": "tf_bert", "distilbert": "tf_distil_bert"}

@@ -92,3 +92,29 @@ def safe(function: Any, margin: Any) -> str | None:
         shown = f"the margins {[round(x, 1) for x in toy.tolist()]}" if values is toy else "the margins of the lesson"
         return f"for {shown} and d = {d:g} it is {truth:.2f}, and not {float(found):.2f}."
     return None
+
+
+@exercise(5, "what left has arrived. Numbers and labels are compared, on texts, not on file names.",
+          "After a good trip the sixth digit differs. 0.1 means another number format, and much more means a mistake.")
+def arrived(function: Any) -> str | None:
+    import torch
+    if not callable(function):
+        return "`arrived` should be a function of two tables of logits."
+    ours = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.5, 0.3], [-1.0, 4.0]])
+    for change, gap, share in (([[0.0, 0.0]] * 4, 0.0, 1.0), ([[0.0, 0.0], [0.0, 0.0], [-0.4, 0.0], [0.2, 0.0]], 0.4, 0.75),
+                               ([[-3.0, 0.0], [0.0, 0.0], [0.0, 0.5], [0.0, 0.0]], 3.0, 0.5)):
+        found = function(ours, ours + torch.tensor(change))
+        found = found.tolist() if hasattr(found, "tolist") else found
+        if not isinstance(found, (tuple, list)) or len(found) != 2 or not all(map(is_number, found)):
+            return "it should return two numbers: the largest difference, and the share of labels that agree."
+        if near(found[0], gap) and near_share(found[1], share):
+            continue
+        if near(found[0], torch.tensor(change).max().item()) and near_share(found[1], share):
+            return "a difference below zero is one as well. Which sign has the largest of these?"
+        if near_share(found[1], 1 - share) and near(found[0], gap):
+            return "is this the share of labels that differ?"
+        if near(found[1], 4 * share) and near(found[0], gap):
+            return "this is how many labels agree. Which share of all texts?"
+        return (f"for two tables that differ by {gap:g} at most, with {share:.0%} of labels alike, it gives "
+                f"{float(found[0]):.2f} and {float(found[1]):.2f}.")
+    return None

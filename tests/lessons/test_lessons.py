@@ -85,6 +85,18 @@ def test_unfinished_lesson_runs_to_its_end(name, refused, tmp_path):
     assert not list((tmp_path / "room").iterdir()), "the lesson left files behind"
 
 
+def test_the_lesson_about_other_programs_says_what_is_not_installed(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")      # the lesson sets it
+    names = {}
+    for cell in code(notebook("solutions", "13_the_same_model_elsewhere")):
+        if any(part in cell.source for part in ("find_spec", "with_keras", "survey =")):
+            exec(cell.source, names)
+            names |= {"find_spec": lambda name: None, "pd": None}
+    said = capsys.readouterr().out
+    assert "there" not in names and "back" not in names
+    assert 'Not run here: pip install "course[onnx]"' in said and 'Try: pip install "course[keras]"' in said
+
+
 @pytest.mark.parametrize("name", TAUGHT)
 def test_every_check_of_the_solution_is_passed(name):
     page = notebook("solutions", name)

@@ -65,19 +65,21 @@ def difference(model, reference, kind, task):
 
 
 @pytest.mark.parametrize("kind, task", MODELS)
-def test_what_tf_classes_save_is_read(kind, task, tmp_path, record_property):
+def test_what_tf_classes_save_is_read(kind, task, tmp_path):
     reference = theirs(kind, task)
-    reference.save_pretrained(tmp_path, safe_serialization=False)
-    found = difference(class_for(kind, task).from_pretrained(tmp_path, from_tf=True), reference, kind, task)
-    print(f"{kind} {task}: {found:.1e}")
-    assert found < 2e-5
+    for number, safe in enumerate((False, True)):     # tf_model.h5, model.safetensors
+        reference.save_pretrained(tmp_path / str(number), safe_serialization=safe)
+        found = difference(class_for(kind, task).from_pretrained(tmp_path / str(number), from_tf=not safe), reference, kind, task)
+        print(f"{kind} {task}: {found:.1e}")
+        assert found < 2e-5
 
 
+@pytest.mark.parametrize("safe", [False, True])
 @pytest.mark.parametrize("kind", ["bert", "bart", "t5"])
-def test_shards_of_tf_classes_are_read(kind, tmp_path):
+def test_shards_of_tf_classes_are_read(kind, safe, tmp_path):
     reference = theirs(kind, "Model")
-    reference.save_pretrained(tmp_path, safe_serialization=False, max_shard_size="8KB")
-    assert len(list(tmp_path.glob("tf_model-*.h5"))) > 2
+    reference.save_pretrained(tmp_path, safe_serialization=safe, max_shard_size="8KB")
+    assert len(list(tmp_path.glob("model-*.safetensors" if safe else "tf_model-*.h5"))) > 2
     assert difference(class_for(kind, "Model").from_pretrained(tmp_path), reference, kind, "Model") < 2e-5
 
 

@@ -167,6 +167,7 @@ def test_the_models_own_loss_and_labels_among_the_inputs():
     frame = pandas.DataFrame({"label": y})
     model.fit({name: value.tolist() for name, value in x.items()}, frame["label"], verbose=0)
     encoded = course.BatchEncoding(dict(x))
+    assert "val_loss" in model.fit(encoded, frame["label"], validation_data=(encoded, frame["label"]), verbose=0).history
     assert model.predict(encoded, verbose=0)[0].shape == (24, 2)
     with pytest.raises(ValueError, match="there are no labels to learn from: give labels among the inputs"):
         model.fit(x, verbose=0)

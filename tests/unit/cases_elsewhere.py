@@ -30,6 +30,13 @@ ELSEWHERE = {
          ((lambda margin, d: (margin <= 2 * d).double().mean(),), "may have changed"),
          ((lambda margin, d: (margin > 2 * d).sum(),), "how many"), ((lambda margin, d: 0.9,), "and not 0.90"),
          ((lambda margin, d: margin > d,), "one share"), ((0.5,), "a function")]),
+    lesson_13.arrived: (
+        (), (lambda ours, theirs: ((ours - theirs).abs().max(), (ours.argmax(1) == theirs.argmax(1)).double().mean()),),
+        [((lambda ours, theirs: ((theirs - ours).max(), (ours.argmax(1) == theirs.argmax(1)).double().mean()),), "below zero"),
+         ((lambda ours, theirs: ((ours - theirs).abs().max(), (ours.argmax(1) != theirs.argmax(1)).double().mean()),), "that differ"),
+         ((lambda ours, theirs: ((ours - theirs).abs().max(), (ours.argmax(1) == theirs.argmax(1)).sum()),), "how many labels"),
+         ((lambda ours, theirs: ((ours - theirs).abs().mean(), 1.0),), "0.4 at most"), ((lambda ours, theirs: 0.0,), "two numbers"),
+         ((0.0,), "a function")]),
 }
 
 ELSEWHERE_OTHERS = {
@@ -39,4 +46,8 @@ ELSEWHERE_OTHERS = {
     lesson_13.changed: [(40.0, torch.tensor(KEPT), LOST), (0.4, round(KEPT, 2), torch.tensor(LOST))],
     lesson_13.safe: [(lambda margin, d: sum(m > 2 * d for m in margin.tolist()) / len(margin),),
                      (lambda margin, d: 100 * (margin / 2 > d).double().mean(),)],
+    lesson_13.arrived: [(lambda ours, theirs: [round((ours - theirs).abs().max().item(), 2), 100 * sum(
+                            a.argmax() == b.argmax() for a, b in zip(ours, theirs, strict=True)) / len(ours)],),
+                        (lambda ours, theirs: torch.stack([(theirs - ours).abs().max(), (
+                            (ours[:, 0] > ours[:, 1]) == (theirs[:, 0] > theirs[:, 1])).float().mean()]),)],
 }

@@ -267,6 +267,22 @@ def test_save_and_load(tmp_path, kind, task):
         assert file.metadata() == {"format": "pt"}
 
 
+def test_a_bias_in_another_shard_than_the_words_it_is_for(tmp_path):
+    """Files of BART without final_logits_bias mean zeros; a shard without it does not."""
+    model = tiny.writer("bart")
+    with torch.no_grad():
+        model.lm_head.bias.copy_(torch.arange(50.0))
+    model.save_pretrained(tmp_path)
+    weights = weights_of(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    bias, words = ({name: weights[name] for name in weights if (name == "final_logits_bias") == first} for first in (True, False))
+    for first, second in ((bias, words), (words, bias)):
+        save_file(first, tmp_path / "1.safetensors")
+        save_file(second, tmp_path / "2.safetensors")
+        (tmp_path / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}))
+        assert torch.equal(course.BartForConditionalGeneration.from_pretrained(tmp_path).lm_head.bias, torch.arange(50.0))
+
+
 def test_save_over_the_folder_that_was_loaded(folder):
     model = load(folder)
     with torch.no_grad():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import save_file
 
 import course
 from course import tf_checkpoints
@@ -35,7 +36,7 @@ PATHS = [  # where TF classes of transformers put a weight: layer/class/path -> 
 
 @pytest.mark.parametrize("path, name", PATHS)
 def test_names_of_h5(path, name):
-    value = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    value = torch.arange(6.0).reshape(2, 3)
     assert tf_checkpoints.from_h5(path, value, by_layer=True)[0] == name
     shard = path.split("/", 1)[1] if "model.shared" in path else path.split("/", 2)[-1]
     got, tensor = tf_checkpoints.from_h5(shard, value, by_layer=False)
@@ -135,6 +136,20 @@ def test_an_h5_of_another_architecture_or_without_all_weights(folder):
     with h5py.File(folder / "tf_model.h5", "a") as file:
         del file["bert/tf_bert_for_task/bert/pooler/dense/kernel:0"]
     with pytest.raises(ValueError, match=r"lacks 'bert.pooler.weight'.*\('bert.pooler.dense.weight' in the file\)"):
+        load(folder)
+
+
+def test_safetensors_of_a_tf_class(folder):
+    """As `save_pretrained(safe_serialization=True)` of a TF class writes: its names, its turned matrices, and a note of it."""
+    whole, weights = load(folder), {}
+    with h5py.File(folder / "tf_model.h5") as file:
+        file.visititems(lambda name, part: weights.update({name.split("/", 2)[2]: torch.tensor(part[()])})
+                        if isinstance(part, h5py.Dataset) else None)
+    (folder / "tf_model.h5").unlink()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "tf"})
+    assert tiny.same_weights(load(folder), whole)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "flax"})         # unknown: refused by its names
+    with pytest.raises(ValueError, match="lacks 'bert.*it holds 'bert/"):
         load(folder)
 
 
