@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from course import plots
-from course.attention_views import MOST_TOKENS, View, bertviz
+from course.attention_views import MOST_TOKENS, View, bertviz, strongest
 from course.notes import progress
 from course.tokenizers.byte_bpe import ByteBPETokenizer
 
@@ -76,7 +76,11 @@ def show_attention(model: Any, tokenizer: Any, text: str, sentence_b: str | None
     what = f"{type(model).__name__}: {text}" + (f" | {sentence_b}" if sentence_b else "")
     if view in ("head", "model", "neuron"):
         vectors = neurons(model, encoding, options, full[0], parts[0], start) if view == "neuron" else None
-        return bertviz(view, parts, chosen_layers, chosen_heads, heads is not None, vectors, what, told, inline)
+        one = parts[-1]
+        chosen = one.weights[chosen_layers][:, chosen_heads]
+        still = plots.attention_grid(chosen, chosen_layers, chosen_heads, what) if view == "model" else plots.attention(
+            chosen[0].mean(0), one.looks, said(chosen_layers[:1], chosen_heads, first, one.name), one.seen)
+        return bertviz(view, parts, chosen_layers, chosen_heads, heads is not None, vectors, still, what, told, inline)
     weights = parts[0].weights[chosen_layers][:, chosen_heads]
     looks, seen = parts[0].looks, parts[0].seen
     picture: plots.Picture | plots.Row
@@ -96,7 +100,7 @@ def show_attention(model: Any, tokenizer: Any, text: str, sentence_b: str | None
         whole = rollout(full[0].weights[chosen_layers][:, chosen_heads])
         rows = kept(full[0], start)
         picture = plots.attention(whole[rows][:, rows], looks, f"Attention rolled out over {which.removeprefix('mean of ')}")
-    return View(picture.html, what, parts, told, chosen_layers, chosen_heads, picture.alt)
+    return View(picture, what, told, strongest(parts, chosen_layers, chosen_heads))
 
 
 def rollout(weights: Tensor) -> Tensor:
@@ -157,7 +161,7 @@ def ablate_heads(model: Any, tokenizer: Any, text: str, sentence_b: str | None =
             label="change of its probability", title=f"{names(best)!r} ({before[best]:.2f}) without one head")
         table = [{"layer": layer, "head": head, "change": round(change[layer, head].item(), 4)} for layer, head in
                  sorted(every, key=lambda one: -abs(change[one].item()))]
-    return View(picture.html, what, [], [], [], [], picture.alt, table)
+    return View(picture, what, [], table)
 
 
 def answers(model: Any, tokenizer: Any, encoding: Any, output: Any) -> tuple[Any, Tensor]:
@@ -367,12 +371,11 @@ def window(part: Part, start: int, told: list[str]) -> Part:
 
 
 def said(layers: list[int], heads: list[int], weights: Tensor, name: str) -> str:
-    """'layer 2, head 8', 'mean of 6 layers and 12 heads'."""
+    """'layer 2, head 8', 'layer 2, mean of 12 heads', 'mean of 6 layers and 12 heads'."""
     one_layer, one_head = len(layers) == 1, len(heads) == 1
-    where = f"layer {layers[0]}" if one_layer else f"{len(layers)} layers"
-    who = f"head {heads[0]}" if one_head else f"{len(heads)} heads"
-    prefix = "" if name == "self" else f"{name}, "
-    return prefix + (f"{where}, {who}" if one_layer and one_head else f"mean of {where} and {who}")
+    where = f"layer {layers[0]}, " if one_layer else f"mean of {len(layers)} layers and "
+    who = f"head {heads[0]}" if one_head else f"{'mean of ' * one_layer}{len(heads)} heads"
+    return ("" if name == "self" else f"{name}, ") + where + who
 
 
 def place(encoding: Any, word: Any, part: Part, text: str, start: int) -> int:

@@ -1,5 +1,5 @@
-"""What a view of attention is as HTML: bertviz's drawing in a frame of its own, and beside every picture a table of the
-strongest links, for screen readers and for pages that show no pictures.
+"""What a view of attention is on a page: bertviz's drawing in a frame of its own; a still picture in its place where no script
+runs (GitHub, a notebook that is not trusted, a PDF); beside both a table of the strongest links, for screen readers.
 
 bertviz (Vig 2019, https://arxiv.org/abs/1906.05714) draws. course/assets/ holds its scripts with all they need, made by
 recipes/bertviz/build.py, so that nothing is loaded: an <iframe srcdoc> works in JupyterLab, Notebook 7, slides, static pages.
@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
+from course.plots import Picture, Row
+
 ASSETS = Path(__file__).parent / "assets"
 MOST_TOKENS = 25                # more cannot be read
 MOST_NUMBERS = 150_000          # in one view: about half a megabyte in the notebook
@@ -27,6 +29,8 @@ STYLE = """.attention-view { color: #202020; font-family: 'Helvetica Neue', Helv
 .attention-view select { color: inherit; background: transparent; border: 1px solid #888 }
 .attention-view option { color: black; background: white }
 .attention-view rect[role=button]:focus { outline: 2px solid currentColor; outline-offset: 1px }"""
+# Where a page is cleaned of frames and scripts it loses this line as well, and the still picture is seen.
+LIVE = "<style>.attention-still { display: none }</style>"
 # The page may run what stands in it, and ask nobody for anything.
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" \
 content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"><title>{title}</title><style>
@@ -35,18 +39,22 @@ body {{ margin: 2px }}
 
 
 class View:
-    """A picture of attention. As the last line of a cell it shows itself. `table`: what it says as rows of numbers."""
+    """A picture of attention. As the last line of a cell it shows itself. `table`: what it says as rows of numbers; `picture`:
+    the still one; `live`: HTML of what moves, if anything does."""
 
-    def __init__(self, picture: str, what: str, parts: Sequence[Any], told: Sequence[str], layers: Sequence[int],
-                 heads: Sequence[int], alt: str = "", table: list[dict[str, Any]] | None = None):
-        self.picture, self.what, self.told = picture, what, list(told)
-        self.table = strongest(parts, layers, heads) if table is None else table
-        self.alt = alt or f"Attention. {what}. " + "; ".join(map(sentence, self.table[:3]))
+    def __init__(self, picture: Picture | Row, what: str, told: Sequence[str], table: list[dict[str, Any]]):
+        self.picture, self.what, self.told, self.table, self.alt, self.live = picture, what, list(told), table, picture.alt, ""
 
     def _repr_html_(self) -> str:
         told = "".join(f"<div>{html.escape(line)}</div>" for line in self.told)
-        return (f'<div>{self.picture}<div style="font-size: 90%; max-width: 60em">{told}{CAUTION}'
+        shown = self.picture.html
+        if self.live:
+            shown = f'{LIVE}{self.live}<div class="attention-still">{shown}</div>'
+        return (f'<div>{shown}<div style="font-size: 90%; max-width: 60em">{told}{CAUTION}'
                 f"<details><summary>The same as a table</summary>{as_html(self.table[:12])}</details></div></div>")
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.picture._repr_png_()
 
     def __repr__(self) -> str:
         return "\n".join([self.alt, *self.told, CAUTION])
@@ -86,7 +94,7 @@ def strongest(parts: Sequence[Any], layers: Sequence[int], heads: Sequence[int],
 
 
 def bertviz(view: str, parts: Sequence[Any], layers: list[int], heads: list[int], some_heads: bool,
-            vectors: tuple[Tensor, Tensor] | None, what: str, told: list[str], inline: bool) -> View:
+            vectors: tuple[Tensor, Tensor] | None, still: Picture, what: str, told: list[str], inline: bool) -> View:
     """The head view, the model view or the neuron view of bertviz."""
     shown = [layer for layer in layers if layer < min(len(part.weights) for part in parts)]
     sizes = [part.weights[0].numel() + (4 * vectors[0][0].numel() if vectors else 0) for part in parts]
@@ -101,16 +109,18 @@ def bertviz(view: str, parts: Sequence[Any], layers: list[int], heads: list[int]
         params, body, height = model_view(parts, shown, heads, count)
     else:
         params, body, height = head_view(parts, shown, heads, some_heads, count)
-    links = View("", what, parts, told, shown, heads)
+    links = View(still, what, told, strongest(parts, shown, heads))
+    links.alt = f"Attention. {what}. " + "; ".join(map(sentence, links.table[:3]))
     name = "attention-" + (uuid.uuid4().hex if inline else "view")
     page = (f'<div id="{name}"></div><script>{(ASSETS / f"{view}.js").read_text(encoding="utf-8")}\n'
             f"attentionView.show({as_script(name)}, {as_script(body)}, {as_script(params)});</script>")
     if inline:
-        links.picture = f"<style>{STYLE}</style>{page}"
-    else:                                  # a frame that is not of the page's colour scheme has a white ground, in the dark too
+        links.live = f"<style>{STYLE}</style>{page}"
+    else:                                             # a frame of another color-scheme than its page gets a white ground
         document = PAGE.format(title=html.escape(what), style=STYLE, body=page)
-        links.picture = (f'<iframe title="{html.escape(links.alt)}" style="width: 100%; height: {height}px; border: 0; '
-                         f'color-scheme: light" srcdoc="{html.escape(document)}"></iframe>')
+        style = f"width: 100%; height: {height}px; border: 0; color-scheme: light"
+        links.live = (f'<iframe title="{html.escape(links.alt)}" style="{style}" '
+                      f'srcdoc="{html.escape(document)}"></iframe>')
     return links
 
 

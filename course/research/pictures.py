@@ -24,9 +24,9 @@ def intervals(labels: Sequence[str], values: Sequence[float], low: Sequence[floa
         axes.plot([value], [place], shape, color=colour, markersize=7)
     if line is not None:
         axes.axvline(line, color="#666666", linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(labels)), [str(label) for label in labels], parse_math=False)
+    axes.set_yticks(range(len(labels)), [str(label) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_title(title, loc="left", parse_math=False)
+    axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     said = "; ".join(f"{label} {value:.2f} from {start:.2f} to {end:.2f}"
                      for label, value, start, end in zip(labels, values, low, high, strict=True))
@@ -52,8 +52,8 @@ def confusion_plot(report: Report) -> Picture:
         if table.iloc[row, column] > 0:
             axes.text(column, row, f"{table.iloc[row, column]:.0f}", ha="center", va="center", fontsize=8,
                       color="white" if share[row, column] > 0.5 else "black")
-    axes.set_xticks(range(len(table)), table.columns, rotation=45, ha="right", parse_math=False)
-    axes.set_yticks(range(len(table)), table.index, parse_math=False)
+    axes.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(table)), table.index)
     axes.set(xlabel="machine", ylabel="hand")
     wrong = [(share[r, c], table.index[r], table.columns[c]) for r, c in np.ndindex(share.shape) if r != c]
     most = [f"{part:.0%} of {hand} is called {machine}" for part, hand, machine in sorted(wrong, reverse=True)[:3] if part]

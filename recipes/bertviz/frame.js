@@ -4,8 +4,8 @@ import { scaleOrdinal } from "d3-scale";
 import { select, selectAll } from "d3-selection";
 import { line } from "d3-shape";
 
-// Okabe and Ito (https://jfly.uni-koeln.de/color/), then Tol: colours that colour-blind people can tell apart.
-const schemeCategory10 = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#999933", "#aa4499", "#44aa99",
+// Okabe and Ito (https://jfly.uni-koeln.de/color/), then Tol, so ordered that colour-blind people can tell neighbours apart.
+const schemeCategory10 = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#999933", "#44aa99", "#aa4499",
   "#888888"];
 const d3 = { version: "5", hsl, line, scaleOrdinal, schemeCategory10, select, selectAll };
 

@@ -165,6 +165,18 @@ def test_a_view_is_the_same_every_time_and_loads_nothing(classifier, tokenizer):
     assert "bertviz==1.4.1 (Apache-2.0)" in licences and "d3-selection 1.4.2 (BSD-3-Clause)" in licences
 
 
+@pytest.mark.parametrize(("view", "still"), [("head", "Heat map of attention. layer 0, mean of 4 heads"), ("model", "Grid of 2 layers and 4 heads"),
+                                             ("neuron", "Heat map of attention"), ("word", "Heat map. 'council', mean of 4 heads"), ("grid", "Grid")])
+def test_where_no_script_runs_a_picture_stands(view, still, classifier, tokenizer):
+    """A frame hides the picture beside it by a <style>, which goes where frames go: from pages that are cleaned."""
+    shown = show_attention(classifier, tokenizer, TEXT, view=view, word="council")
+    page, (png, metadata) = shown._repr_html_(), shown._repr_png_()
+    cleaned = re.sub(r"<style>.*?</style>|<iframe.*?</iframe>", "", page, flags=re.DOTALL)
+    assert f'<img alt="{html.escape(still)}' in cleaned and "<summary>The same as a table" in cleaned
+    assert page.count(attention_views.LIVE) == page.count("<iframe") == page.count('class="attention-still"') == (view in ("head", "model", "neuron"))
+    assert png.startswith(b"\x89PNG") and metadata["alt"].startswith(still) and len(page) + len(png) < 200_000
+
+
 def test_what_is_seen_is_said_too(classifier, tokenizer):
     view = show_attention(classifier, tokenizer, TEXT)
     weights = torch.stack(classifier(**tokenizer(TEXT, return_tensors="pt"), output_attentions=True).attentions)[:, 0]
