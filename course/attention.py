@@ -396,6 +396,9 @@ def place(encoding: Any, word: Any, part: Part, text: str, start: int) -> int:
         rows = kept(Part(part.name, part.weights, encoding.tokens(), encoding.tokens(), part.b), start)
         if token in rows:
             return rows.index(token)
+        if token is not None and part.b is None:
+            raise ValueError(f"{word!r} is token {token}, and {len(rows)} tokens are shown: "
+                             f"start={max(0, token - 10)} shows it")
     raise ValueError(f"{word!r} is not among the tokens shown: {', '.join(shown)}")
 
 

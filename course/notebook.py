@@ -8,7 +8,6 @@ from typing import Any
 # Hints are folded away on the screen and open on paper and in a printed page; tables and code are not cut there.
 PAPER = """<style>@media print {
 details::details-content { content-visibility: visible !important; height: auto !important; display: block !important }
-details > * { display: block !important }
 pre, code { white-space: pre-wrap !important }
 .jp-OutputArea-output, .jp-RenderedHTMLCommon { overflow: visible !important }
 }</style>"""

@@ -117,7 +117,7 @@ def test_lesson_has_nothing_from_a_run(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_solution_shows_no_folder_of_its_maker(name):
     shown = "".join(str(cell.outputs) for cell in code(notebook("solutions", name)))
-    shown = re.sub(r'base64,[^"]+', "", shown)
+    shown = re.sub(r"base64,[^\"]+|'image/png': '[^']+'", "", shown)
     assert not re.findall(r".{0,40}(?:site-packages|/home/|/tmp/|/root/|[A-Z]:\\\\).{0,40}", shown)
 
 
@@ -133,7 +133,7 @@ def test_headings_and_pictures_can_be_read_aloud(folder, name):
     assert not re.findall(r"!\[\]\(", prose)
     for cell in code(page):
         for data in (output.get("data", {}) for output in cell.outputs):
-            assert "image/png" not in data, f"{cell.id}: a picture without alt text; course.plots gives one"
+            assert "image/png" not in data or "<img" in data["text/html"], f"{cell.id}: a picture without alt text; course.plots gives one"
             for image in re.findall(r"<img[^>]*>", data.get("text/html", "")):
                 assert re.search(r'alt="[^"]{20,}"', image), f"{cell.id}: a picture without alt text"
 

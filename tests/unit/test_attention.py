@@ -202,6 +202,10 @@ def test_a_word_may_have_several_tokens(classifier, tokenizer):
                                  (99, IndexError, "numbers 0 to 7")):
         with pytest.raises(error, match=message):
             show_attention(classifier, tokenizer, TEXT, view="word", word=word)
+    late = "good " * 40 + "council vote"
+    with pytest.raises(ValueError, match="'council' is token 41, and 25 tokens are shown: start=31 shows it"):
+        show_attention(classifier, tokenizer, late, view="word", word="council")
+    assert "council looks at" in show_attention(classifier, tokenizer, late, view="word", word="council", start=31).alt
 
 
 # -- what a head does ----------------------------------------------------------------------------------------------------------
