@@ -46,8 +46,8 @@ class Confusion(Explorer):
         if self.made is None:
             import ipywidgets as w
             self.shown = w.HTML(self.texts_behind())
-            wide, letters = (96, 12) if len(self.names) <= 5 else (42, 5)
-            size, self.buttons = w.Layout(width=f"{wide}px", height="34px"), {}
+            wide, letters = (96, 12) if len(self.names) <= 5 else (46, 4)
+            size, self.buttons = w.Layout(width=f"{wide}px", height="34px", padding="0"), {}
             cells: list[Any] = [w.HTML(named(self.corner)), *(w.HTML(named(name, letters)) for name in self.names)]
             for i, name in enumerate(self.names):
                 cells.append(w.HTML(named(name)))
@@ -58,7 +58,7 @@ class Confusion(Explorer):
                     button.on_click(lambda _, cell=(name, other): self.choose("cell", cell))
                     self.buttons[name, other] = button
                     cells.append(button)
-            grid = w.GridBox(cells, layout=w.Layout(grid_template_columns=f"150px repeat({len(self.names)}, {wide + 6}px)"))
+            grid = w.GridBox(cells, layout=w.Layout(grid_template_columns=f"170px repeat({len(self.names)}, {wide + 6}px)"))
             self.made = own(w, [w.Box([grid], layout=w.Layout(overflow="auto")), self.shown])
             self.after()
         return self.made
