@@ -46,7 +46,7 @@ class Confusion(Explorer):
         if self.made is None:
             import ipywidgets as w
             self.shown = w.HTML(self.texts_behind())
-            wide, letters = (96, 12) if len(self.names) <= 5 else (46, 4)
+            wide, letters = (96, 14) if len(self.names) <= 5 else (46, 4)
             size, self.buttons = w.Layout(width=f"{wide}px", height="34px", padding="0"), {}
             cells: list[Any] = [w.HTML(named(self.corner)), *(w.HTML(named(name, letters)) for name in self.names)]
             for i, name in enumerate(self.names):

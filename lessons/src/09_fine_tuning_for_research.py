@@ -23,6 +23,7 @@
 
 # %%
 from course import Codebook, annotate, load_dataset, per_class, pipeline, plots
+from course import widgets
 from course.research import pictures
 from course.checks import lesson_09 as checks
 
@@ -32,9 +33,9 @@ headings = {"living": "housing economy", "transport": "transport",
 book = Codebook("headings", labels=list(headings))
 of_topic = {t: h for h, topics in headings.items() for t in topics.split()}
 survey = load_dataset("local_life").dropna(subset="answer")
-survey["heading"] = survey["topic_a"].map(of_topic)
 
 # %%
+survey["heading"] = survey["topic_a"].map(of_topic)
 survey["answer"] = survey["answer"].str.split().str[:20].str.join(" ")
 kept = survey["respondent"] % 5 == 0
 pool, test = survey[~kept], survey[kept]
@@ -219,13 +220,15 @@ def guess(weights=None):
     return cross_val_predict(head, vectors, rare, groups=survey["respondent"],
                              cv=GroupKFold(5))
 
-print(f"accuracy {(guess() == rare).mean():.3f}; who always says "
+plain = guess()
+print(f"accuracy {(plain == rare).mean():.3f}; who always says "
       f"'other' gets {(rare == 'other').mean():.3f}")
-per_class(rare, guess()).round(2)
+display(per_class(rare, plain).round(2))
+widgets.confusion_explorer(rare, plain, survey["answer"])
 
 # %% [markdown]
 # *What we see.* An accuracy to be proud of, and most answers about safety are missed. Look at the row of the class
-# that matters, and at how many texts stand behind it.
+# that matters, and at how many texts stand behind it; press their number and read what was missed.
 #
 # ### Exercise 4 · level 2 of 3 · 8 minutes
 #
