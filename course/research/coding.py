@@ -16,6 +16,7 @@ from course.data import load_dataset
 from course.notebook import live
 from course.research.codebook import Codebook
 from course.research.evidence import with_id
+from course.widgets.base import own
 
 KEYS = "1234567890"                                  # the first ten labels
 COLUMNS = ("id", "label", "unsure", "time", "codebook")
@@ -135,7 +136,7 @@ class HandCoding:
         keys.observe(pressed, "value")
         rules = "".join(f"<li>{html.escape(label.text('full'))}</li>" for label in self.codebook.labels.values())
         help_text = w.HTML(f"<details><summary>Codebook</summary><ol>{rules}</ol></details>")
-        self.widget = w.VBox([view, w.Box(buttons, layout=w.Layout(flex_flow="row wrap")), w.HBox([keys, unsure, *others]),
+        self.widget = own(w, [view, w.Box(buttons, layout=w.Layout(flex_flow="row wrap")), w.HBox([keys, unsure, *others]),
                               help_text])
         return self.widget
 

@@ -90,7 +90,7 @@ def test_coding_saves_each_answer_and_goes_on_after_a_crash(tmp_path):
 
 def test_the_editor_by_buttons_and_by_keys(tmp_path):
     coding = code_by_hand(TEXTS, "answer", BOOK, "anna", tmp_path / "anna.csv")
-    view, buttons, row, rules = coding.build().children
+    view, buttons, row, rules, _ = coding.build().children
     keys, unsure, skip, undo = row.children
     buttons.children[1].click()
     keys.value = "?"
