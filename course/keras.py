@@ -55,6 +55,10 @@ class TFPreTrainedModel(keras.Model):
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
     has_pooler = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        keras.saving.register_keras_serializable("course")(cls)       # for model.save("….keras")
+
     def __init__(self, config: ModelConfig, **kwargs: Any):
         if not isinstance(config, self.torch_class.config_class):
             raise TypeError(f"{type(self).__name__} needs a {self.torch_class.config_class.__name__}, got "
@@ -130,6 +134,11 @@ class TFPreTrainedModel(keras.Model):
                              "SparseCategoricalCrossentropy(from_logits=True)")
         super().compile(optimizer, loss, *args, jit_compile=jit_compile, **kwargs)
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """For keras.models.load_model, which leaves it to classes with a compile of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def labels_of(self, x: Any, y: Any) -> tuple:
         """The labels, one for each of label_names, from beside the inputs or from among them."""
         given = (x if isinstance(x, Mapping) else {}) if y is None else y
@@ -167,6 +176,8 @@ class TFPreTrainedModel(keras.Model):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         if isinstance(held_out := kwargs.get("validation_data"), tuple):
             kwargs["validation_data"] = tuple(map(arrays, held_out))
+        if hasattr(x, "as_numpy_iterator"):           # tf.data shuffles itself; Keras would warn of its own default
+            kwargs.setdefault("shuffle", False)
         return super().fit(arrays(x), arrays(y), *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -343,44 +354,14 @@ class TFForMaskedLM(TFForTokenClassification):
         return {"logits": ops.matmul(x, words) + self.head.decoder.bias}                  # (B, T, V)
 
 
-class TFBertModel(TFBody):
-    torch_class = bert.BertModel
-
-
-class TFBertForSequenceClassification(TFForSequenceClassification):
-    torch_class = bert.BertForSequenceClassification
-
-
-class TFBertForTokenClassification(TFForTokenClassification):
-    torch_class = bert.BertForTokenClassification
-
-
-class TFBertForQuestionAnswering(TFForQuestionAnswering):
-    torch_class = bert.BertForQuestionAnswering
-
-
-class TFBertForMaskedLM(TFForMaskedLM):
-    torch_class = bert.BertForMaskedLM
-
-
-class TFDistilBertModel(TFBody):
-    torch_class = distilbert.DistilBertModel
-
-
-class TFDistilBertForSequenceClassification(TFForSequenceClassification):
-    torch_class = distilbert.DistilBertForSequenceClassification
-
-
-class TFDistilBertForTokenClassification(TFForTokenClassification):
-    torch_class = distilbert.DistilBertForTokenClassification
-
-
-class TFDistilBertForQuestionAnswering(TFForQuestionAnswering):
-    torch_class = distilbert.DistilBertForQuestionAnswering
-
-
-class TFDistilBertForMaskedLM(TFForMaskedLM):
-    torch_class = distilbert.DistilBertForMaskedLM
+# TFBertModel, TFBertForSequenceClassification, …, TFDistilBertModel, …
+TASKS = {"Model": TFBody, "ForSequenceClassification": TFForSequenceClassification, "ForMaskedLM": TFForMaskedLM,
+         "ForTokenClassification": TFForTokenClassification, "ForQuestionAnswering": TFForQuestionAnswering}
+STARTS = {"bert": "TFBert", "distilbert": "TFDistilBert"}
+for file in (bert, distilbert):
+    for task, base in TASKS.items():
+        name = STARTS[file.__name__.rpartition(".")[2]] + task
+        globals()[name] = type(name, (base,), {"torch_class": getattr(file, name[2:])})
 
 
 # -- Auto classes --------------------------------------------------------------------------------------------------------
@@ -397,11 +378,10 @@ class TFAutoModel:
 
     @classmethod
     def class_for(cls, model_type: str) -> type[TFPreTrainedModel]:
-        start = {"bert": "TFBert", "distilbert": "TFDistilBert"}.get(model_type)
-        if start is None:
+        if model_type not in STARTS:
             raise ValueError(f"for Keras course has BERT and DistilBERT, this is a {model_type!r} model: {cls.__name__[2:]}."
                              "from_pretrained(…), without TF, has all architectures, and reads tf_model.h5 too")
-        return globals()[start + cls.ending]
+        return globals()[STARTS[model_type] + cls.ending]
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **kwargs: Any) -> TFPreTrainedModel:
@@ -417,21 +397,12 @@ class TFAutoModel:
         return cls.class_for(config.model_type)(deepcopy(config))
 
 
-class TFAutoModelForSequenceClassification(TFAutoModel):
-    ending = "ForSequenceClassification"
+for task in list(TASKS)[1:]:
+    name = f"TFAutoModel{task}"
+    globals()[name] = type(name, (TFAutoModel,), {"ending": task})
 
 
-class TFAutoModelForTokenClassification(TFAutoModel):
-    ending = "ForTokenClassification"
+class TFAutoModelWithLMHead(TFAutoModel):
+    """The older name of TFAutoModelForMaskedLM."""
 
-
-class TFAutoModelForQuestionAnswering(TFAutoModel):
-    ending = "ForQuestionAnswering"
-
-
-class TFAutoModelForMaskedLM(TFAutoModel):
     ending = "ForMaskedLM"
-
-
-class TFAutoModelWithLMHead(TFAutoModelForMaskedLM):
-    """The older name."""

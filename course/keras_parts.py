@@ -2,12 +2,15 @@
 
 import importlib.util
 import os
+import sys
 from typing import Any
 
 if importlib.util.find_spec("keras") is None:
     raise ImportError("the TF classes need Keras 3 and what it computes with: pip install keras tensorflow-cpu (with torch "
                       "alone: pip install keras, and KERAS_BACKEND=torch). The classes without TF in their names need neither")
-wanted = os.environ.setdefault("KERAS_BACKEND", "tensorflow" if importlib.util.find_spec("tensorflow") else "torch")
+if "KERAS_BACKEND" not in os.environ and "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "tensorflow" if importlib.util.find_spec("tensorflow") else "torch"
+wanted = os.environ.get("KERAS_BACKEND") or sys.modules["keras"].backend.backend()
 if wanted not in ("tensorflow", "torch"):
     raise ImportError(f"KERAS_BACKEND={wanted}: the TF classes compute with tensorflow or torch. Set one of them before Keras "
                       "is imported, and start Python (the kernel) anew")

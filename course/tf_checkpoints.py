@@ -17,6 +17,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +107,22 @@ def write_h5(path: Path, weights: Mapping[str, Tensor], prefix: str) -> None:
         layers.setdefault(group, {})[f"{SCOPES[prefix]}_{'model' if is_body else 'for_task'}/{own}:0"] = array
     for head in {"mlm___cls", "vocab_projector"} & set(layers):       # these look there for tables of the body too
         layers[head] |= {own: array for own, array in layers[prefix].items() if own.endswith("embeddings:0")}
+    whole = BytesIO()                                 # HDF5 gets into a muddle where a disk is full
+    with h5py.File(whole, "w") as file:
+        file.attrs["layer_names"], file.attrs["backend"] = [g.encode() for g in layers], b"tensorflow"
+        for layer, content in layers.items():
+            group, names = file.create_group(layer), [name.encode() for name in content]
+            each = 64000 // max(map(len, names))      # what an attribute of HDF5 has room for
+            for i in range(0, len(names), each):
+                group.attrs["weight_names" + (str(i // each) if len(names) > each else "")] = names[i:i + each]
+            for name, array in content.items():
+                group[name] = array
     with hub.replacing(path) as temporary:
         try:
-            with h5py.File(temporary, "w") as file:
-                file.attrs["layer_names"], file.attrs["backend"] = [g.encode() for g in layers], b"tensorflow"
-                for layer, content in layers.items():
-                    group, names = file.create_group(layer), [name.encode() for name in content]
-                    each = 64000 // max(map(len, names))          # what an attribute of HDF5 has room for
-                    for i in range(0, len(names), each):
-                        group.attrs["weight_names" + (str(i // each) if len(names) > each else "")] = names[i:i + each]
-                    for name, array in content.items():
-                        group[name] = array
-        except (OSError, RuntimeError) as error:
-            raise OSError(f"the weights cannot be written to {path} ({error}); nothing half is kept. Is the disk full?") \
-                from None
+            Path(temporary).write_bytes(whole.getbuffer())
+        except OSError as error:
+            raise OSError(f"the weights cannot be written to {path} ({error.strerror}); nothing half is kept. Is the disk "
+                          "full?") from None
 
 
 def to_h5(name: str, value: np.ndarray) -> tuple[str, str, np.ndarray]:

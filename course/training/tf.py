@@ -38,7 +38,8 @@ def glue_convert_examples_to_features(examples: Any, tokenizer: Any, max_length:
     of GLUE; without task, with a column text, or sentence1 and sentence2. label_list: the names of the labels in their order,
     where they are texts. output_mode: "classification", or "regression" for numbers.
     """
-    key = (task or "").lower().removesuffix("-mm").replace("sst2", "sst-2").replace("stsb", "sts-b")
+    key = (task or "").lower().rpartition("/")[2].partition("_")[0].removesuffix("-mm")   # glue/mnli_matched is mnli
+    key = {"sst2": "sst-2", "stsb": "sts-b"}.get(key, key)
     if task is not None and key not in TASKS:
         raise ValueError(f"there is no task {task!r}; there are: {', '.join(TASKS)}. Without task the columns text, or "
                          "sentence1 and sentence2, are taken")
@@ -51,12 +52,18 @@ def glue_convert_examples_to_features(examples: Any, tokenizer: Any, max_length:
         raise ValueError(f"the examples have no column {missing[0]!r}, which {task or 'this'} needs; they have: "
                          f"{', '.join(map(str, rows[0]))}")
     number = output_mode == "regression" or key == "sts-b"
+    for place, row in enumerate(rows):
+        if any(absent(row.get(name)) for name in columns):
+            raise ValueError(f"example {place} has no text in {' or '.join(columns)}: leave it out first")
     texts = [[str(row[name]) for row in rows] for name in columns]
     encoded = tokenizer(*texts, padding="max_length", truncation=True, max_length=max_length, return_tensors="np")
     features = {name: np.asarray(value, np.int32) for name, value in encoded.items()}
     labels = [row.get("label") for row in rows]
-    if any(label is None for label in labels):
+    unknown = [place for place, label in enumerate(labels) if absent(label)]
+    if len(unknown) == len(labels):
         return tf.data.Dataset.from_tensor_slices(features)
+    if unknown:
+        raise ValueError(f"example {unknown[0]} has no label, others have: leave it out, or give them without the column label")
     return tf.data.Dataset.from_tensor_slices((features, np.asarray(labels, np.float32) if number else numbered(
         labels, label_list or names)))
 
@@ -69,6 +76,11 @@ def read(examples: Any) -> list[dict[str, Any]]:
     if hasattr(examples, "to_dict") and hasattr(examples, "columns"):
         return examples.to_dict("records")
     return [dict(row) for row in examples]
+
+
+def absent(value: Any) -> bool:
+    """None, or what pandas has for it."""
+    return value is None or value != value
 
 
 def numbered(labels: list, names: Iterable[str] | None) -> np.ndarray:

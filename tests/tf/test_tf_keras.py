@@ -216,6 +216,28 @@ def test_saved_and_loaded_both_ways(tmp_path):
         load(tmp_path / "tf")
 
 
+def test_keras_files(tmp_path):
+    """model.save and load_model, with the optimizer; weights alone; an h5 of Keras is no checkpoint, and no disaster."""
+    x, y = examples()
+    model = ready(metrics=["accuracy"])
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again) is type(model) and again.config.to_dict() == model.config.to_dict()
+    assert far(torch.tensor(model.predict(x, verbose=0)[0]), again.predict(x, verbose=0)[0]) == 0
+    assert again.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0))
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations) == 1
+    again.fit(x, y, verbose=0)
+    model.save_weights(tmp_path / "part.weights.h5")
+    other = pair("distilbert", "ForSequenceClassification", num_labels=2)[1]
+    other.load_weights(tmp_path / "part.weights.h5")
+    assert far(torch.tensor(model.predict(x, verbose=0)[0]), other.predict(x, verbose=0)[0]) == 0
+    model.to_torch().config.save_pretrained(tmp_path)
+    os.replace(tmp_path / "part.weights.h5", tmp_path / "tf_model.h5")
+    with pytest.raises(ValueError, match="lacks 'distilbert"):
+        course.TFDistilBertForSequenceClassification.from_pretrained(tmp_path)
+
+
 def test_other_architectures():
     with pytest.raises(ValueError, match="course has BERT and DistilBERT, this is a 'gpt2' model: AutoModelWithLMHead.from_pretrained"):
         course.TFAutoModelWithLMHead.from_config(course.GPT2Config())
@@ -224,6 +246,8 @@ def test_other_architectures():
 
 
 @pytest.mark.parametrize("before, said", [
+    ("import keras, os; os.environ['KERAS_BACKEND'] = 'tensorflow'", "was imported before with torch, the TF classes need Keras 3 with "
+     "KERAS_BACKEND=tensorflow"),
     ("import os; os.environ['KERAS_BACKEND'] = 'jax'", "KERAS_BACKEND=jax: the TF classes compute with tensorflow or torch"),
     ("import sys; sys.modules['keras'] = type('K', (), {'__version__': '2.15', '__spec__': 1, 'layers': 0, 'ops': 0, "
      "'backend': type('B', (), {'backend': lambda: 'theano'})})", "Keras 2.15 was imported before with theano")])
@@ -231,6 +255,13 @@ def test_a_wrong_keras(before, said):
     done = subprocess.run([sys.executable, "-c", f"{before}\nfrom course import TFBertModel"], capture_output=True, text=True,
                           env=os.environ | {"KERAS_BACKEND": "torch"})
     assert done.returncode and said in done.stderr.splitlines()[-1]
+
+
+def test_a_keras_that_runs_already_is_taken(tmp_path):
+    """It may have its backend from a file, ~/.keras/keras.json, and the variable may be gone."""
+    code = "import keras, os; del os.environ['KERAS_BACKEND']; from course.keras_parts import keras; print(keras.backend.backend())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "torch"})
+    assert done.stdout == "torch\n", done.stderr
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="this is the run with torch")

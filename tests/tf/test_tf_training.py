@@ -63,6 +63,37 @@ def test_features_of_other_tasks(tokenizer):
         convert([{"text": "good", "label": "maybe"}], tokenizer, 8, label_list=["yes", "no"])
 
 
+COLUMNS = {"cola": "sentence", "sst-2": "sentence", "sst2": "sentence", "glue/sst2": "sentence", "mrpc": "sentence1 sentence2",
+           "glue/mrpc": "sentence1 sentence2", "sts-b": "sentence1 sentence2", "stsb": "sentence1 sentence2", "rte": "sentence1 sentence2",
+           "wnli": "sentence1 sentence2", "qqp": "question1 question2", "qnli": "question sentence", "mnli": "premise hypothesis",
+           "mnli-mm": "premise hypothesis", "mnli_mismatched": "premise hypothesis"}
+
+
+@pytest.mark.parametrize("task", COLUMNS)
+def test_every_task_of_glue(tokenizer, task, tmp_path):
+    """As tensorflow_datasets gives them: bytes, an idx, the label of the test set is -1; and from a file of our load_dataset."""
+    columns = COLUMNS[task].split()
+    number = 2.5 if task.startswith("sts") else -1
+    rows = [{name: ("the council is good", "bad")[i] for i, name in enumerate(columns)} | {"idx": n, "label": label}
+            for n, label in enumerate((0, 1, number))]
+    pandas.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    for data in (tfds(rows), course.load_dataset(str(tmp_path / "rows.csv"))):
+        found = list(course.glue_convert_examples_to_features(data, tokenizer, max_length=10, task=task))
+        wanted = [2, 7, 8, 10, 5, 3] + ([6, 3, 0, 0] if len(columns) == 2 else [0] * 4)
+        assert found[0][0]["input_ids"].numpy().tolist() == wanted and [float(label) for _, label in found] == [0, 1, number]
+
+
+def test_texts_and_labels_that_are_missing(tokenizer):
+    convert = course.glue_convert_examples_to_features
+    frame = pandas.DataFrame({"text": ["good", None], "label": [1, None]})
+    with pytest.raises(ValueError, match="example 1 has no text in text: leave it out"):
+        convert(frame, tokenizer, 8)
+    with pytest.raises(ValueError, match="example 1 has no label, others have"):
+        convert(frame.assign(text="bad"), tokenizer, 8)
+    assert set(next(iter(convert(frame.assign(text="bad", label=None), tokenizer, 8)))) == {"input_ids", "attention_mask"}
+
+
+@pytest.mark.filterwarnings("error:.*shuffle")
 def test_fit_on_tf_data(tokenizer):
     import keras
     data = course.glue_convert_examples_to_features(tfds(ROWS), tokenizer, max_length=8, task="sst-2")
