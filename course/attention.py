@@ -22,6 +22,13 @@ from course.notes import progress
 from course.tokenizers.byte_bpe import ByteBPETokenizer
 
 VIEWS = ("head", "model", "neuron", "grid", "arcs", "rollout", "word")
+# What bertviz's own functions take, and what does it here.
+OF_BERTVIZ = {"layer": "layers=2", "include_layers": "layers=[0, 5]", "include_heads": "heads=[0, 5]",
+              "display_mode": "nothing: a view takes the light or dark of its page", "sentence_b_start": "sentence_b='…'",
+              "prettify_tokens": "nothing: tokens are shown without Ġ and ▁", "html_action": "show_attention(…)._repr_html_()",
+              "attention": "a model and a text: show_attention computes it", "tokens": "a tokenizer and a text",
+              "encoder_attention": "part='encoder'", "decoder_attention": "part='decoder'", "cross_attention": "part='cross'",
+              "encoder_tokens": "text='…'", "decoder_tokens": "target='…'"}
 MASKS = {"self": "head_mask", "encoder": "head_mask", "decoder": "decoder_head_mask", "cross": "cross_attn_head_mask"}
 
 
@@ -52,6 +59,8 @@ def show_attention(model: Any, tokenizer: Any, text: str, sentence_b: str | None
     for what it writes itself. start: the first token that is shown of a long text. inputs: more for the model, like mems.
     Raises TypeError, ValueError or IndexError, with the cure.
     """
+    for name in OF_BERTVIZ.keys() & inputs:
+        raise TypeError(f"{name}= is bertviz's own: here write {OF_BERTVIZ[name]}")
     if view not in VIEWS:
         raise ValueError(f"there is no view {view!r}: choose {', '.join(VIEWS)}")
     encoding, options = encode(model, tokenizer, text, sentence_b, target, inputs)

@@ -48,6 +48,38 @@ def test_what_bertviz_draws_is_what_the_model_computed(classifier, tokenizer):
     assert model["attention"][0]["attn"][1][0] == one["attn"][0][2]
 
 
+@pytest.mark.parametrize("view", ["head", "model"])
+@pytest.mark.parametrize("case", ["one text", "a pair", "some layers and heads", "encoder and decoder"])
+def test_bertviz_itself_is_given_the_same(view, case, classifier, tokenizer):
+    """Its own functions, where they are installed, put the same numbers and tokens into the page."""
+    bertviz = pytest.importorskip("bertviz", reason="bertviz is not installed: pip install --no-deps bertviz==1.4.1")
+    some = {"layers": [1], "heads": [0, 2]} if case.startswith("some") else {}
+    names = {"include_layers": some.get("layers")} | ({"heads": some.get("heads")} if view == "head" else {"include_heads": some.get("heads")})
+    if case.startswith("encoder"):
+        model = make("t5", vocab_size=120)
+        encoded = tokenizer(TEXT, return_tensors="pt")
+        ids = torch.cat([torch.tensor([[model.config.decoder_start_token_id]]), tokenizer(OTHER, return_tensors="pt")["input_ids"][:, :-1]], 1)
+        with torch.inference_mode():
+            out = model.eval()(encoded["input_ids"], decoder_input_ids=ids, output_attentions=True)
+        given = {"encoder_attention": out.encoder_attentions, "decoder_attention": out.decoder_attentions, "cross_attention": out.cross_attentions,
+                 "encoder_tokens": encoded.tokens(), "decoder_tokens": tokenizer.convert_ids_to_tokens(ids[0].tolist())}
+        ours = show_attention(model, tokenizer, TEXT, target=OTHER, view=view)
+    else:
+        b = OTHER if case == "a pair" else None
+        encoded = tokenizer(TEXT, b, return_tensors="pt")
+        given = {"attention": classifier(**encoded, output_attentions=True).attentions, "tokens": encoded.tokens(),
+                 "sentence_b_start": encoded.sequence_ids().index(1) if b else None}
+        ours = show_attention(classifier, tokenizer, TEXT, b, view=view, **some)
+    page = getattr(bertviz, f"{view}_view")(**given, **{name: value for name, value in names.items() if value}, html_action="return").data
+    theirs, mine = json.JSONDecoder().raw_decode(page[re.search(r"params = (?={)|bertviz_params = (?={)", page).end():])[0], params(ours)
+    assert [(one["name"], one["left_text"], one["right_text"]) for one in theirs["attention"]] == [
+        (one["name"], one["left_text"], one["right_text"]) for one in mine["attention"]]
+    for one, other in zip(theirs["attention"], mine["attention"], strict=True):
+        assert torch.allclose(torch.tensor(one["attn"]), torch.tensor(other["attn"]) / 1000, atol=6e-4)
+    for name in ("include_layers", *(["heads"] if view == "head" and some else ["include_heads"] if view == "model" else [])):
+        assert theirs[name] == mine[name]
+
+
 def test_a_pair_can_be_seen_sentence_by_sentence(classifier, tokenizer):
     every, aa, bb, ab, ba = params(show_attention(classifier, tokenizer, TEXT, OTHER))["attention"]
     assert aa["left_text"][0] == "[CLS]" and bb["left_text"][:2] == ["is", "the"] and ba["name"] == "Sentence B -> Sentence A"
@@ -244,6 +276,8 @@ def test_other_heads_have_answers_too(task, text, answer, tokenizer):
     ({"heads": [0, 7]}, IndexError, "there is no head 7"), ({"heads": []}, ValueError, r"heads=\[\] chooses nothing"),
     ({"layers": "all"}, TypeError, "layers are whole numbers from 0 to 1, got 'all'"), ({"part": "cross"}, ValueError, "no part 'cross', it has self"),
     ({"sentence_b": 5}, TypeError, "sentence_b must be one text, got int"), ({"target": "x"}, ValueError, "has no such pair"),
+    ({"include_layers": [0]}, TypeError, r"include_layers= is bertviz's own: here write layers=\[0, 5\]"),
+    ({"html_action": "return"}, TypeError, r"write show_attention\(…\)\._repr_html_"), ({"sentence_b_start": 3}, TypeError, "sentence_b='…'"),
 ])
 def test_wrong_choices_are_explained(options, error, message, classifier, tokenizer):
     with pytest.raises(error, match=message):
