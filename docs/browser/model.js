@@ -6,7 +6,7 @@ import {WordPiece} from "./wordpiece.js";
 
 // A file, unpacked if it is a gzip file still (some servers unpack by themselves).
 async function fetchBytes(name, progress = () => {}) {
-  const answer = await fetch(name);
+  const answer = await fetch(name).catch(() => { throw new Error(`${name} did not arrive: is there a connection? Load the page anew.`); });
   if (!answer.ok) throw new Error(`${name} is missing (${answer.status}): make this folder with "course export --to browser"`);
   const chunks = [], reader = answer.body.getReader();
   for (let got = 0, step; !(step = await reader.read()).done;) {
@@ -26,7 +26,7 @@ const softmax = scores => {
 
 export class Model {
   static async load(progress) {
-    const about = await (await fetch("about.json")).json();
+    const about = JSON.parse(new TextDecoder().decode(await fetchBytes("about.json")));
     ort.env.wasm.numThreads = 1;
     let done = {};
     const report = name => got => { done[name] = got; progress(Object.values(done).reduce((a, b) => a + b) / about.bytes); };

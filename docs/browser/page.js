@@ -24,13 +24,22 @@ function showBars(place, rows) {
   }));
 }
 
+function complain(text) {
+  at("loading").hidden = false;
+  at("loading").replaceChildren(make("p", text, {className: "error"}));
+}
+
 // Runs `answer` on what a field holds, one at a time; what was typed meanwhile comes next.
 function follow(field, answer) {
   let busy = false, again = false;
   const run = async () => {
     if (busy) { again = true; return; }
     busy = true;
-    do { again = false; await answer(field.value); } while (again);
+    do {
+      again = false;
+      at("loading").hidden = true;
+      await answer(field.value).catch(error => complain(`The model could not answer. ${error.message}`));
+    } while (again);                                    // a text that failed does not silence the next
     busy = false;
   };
   field.addEventListener("input", run);
@@ -41,11 +50,13 @@ async function start() {
   const model = await Model.load(share => { at("progress").value = Math.min(1, share); });
   at("loading").hidden = true;
   for (const field of document.querySelectorAll("textarea, button")) field.disabled = false;
-  const time = (place, ms) => { place.textContent = `${Math.max(1, Math.round(ms))} ms on this computer`; };
+  const time = (place, ms) => { place.textContent = `${Math.max(1, Math.round(ms))} ms here`; };
   const classify = async text => {
     const found = await model.classify(text);
     showTokens(at("sentiment-tokens"), found);
-    showBars(at("sentiment-answer"), found.labels.map(({label, score}) => ({name: label.toLowerCase(), score})));
+    const nothing = found.ids.length === 2;             // [CLS] and [SEP]: what stands there is no answer
+    at("sentiment-hint").hidden = !nothing;
+    showBars(at("sentiment-answer"), nothing ? [] : found.labels.map(({label, score}) => ({name: label.toLowerCase(), score})));
     time(at("sentiment-time"), found.ms);
   };
   const fill = async text => {
@@ -70,7 +81,4 @@ async function start() {
   document.body.dataset.ready = "yes";
 }
 
-start().catch(error => {
-  at("loading").hidden = false;
-  at("loading").replaceChildren(make("p", `The model could not be loaded. ${error.message}`, {className: "error"}));
-});
+start().catch(error => complain(`The model could not be loaded. ${error.message}`));

@@ -111,6 +111,47 @@ def test_the_page_is_used_with_the_keyboard_alone(page):
     assert page.complaints == []
 
 
+def test_nothing_typed_is_no_answer_and_a_text_is_never_markup(page):
+    page.fill("#sentiment-text", " \n ")
+    page.wait_for_selector("#sentiment-hint:not([hidden])")
+    assert page.locator("#sentiment-answer .row").count() == 0
+    page.fill("#sentiment-text", "<img src=x onerror=alert(1)> <b>good</b> &amp; " + "a long text, that never ends. " * 120)
+    page.wait_for_selector("text=the rest is longer than the model reads")
+    assert page.locator("#sentiment-answer .row").count() == 2 and page.locator("#sentiment-hint").is_hidden()
+    assert page.locator("#sentiment-tokens img, #sentiment-tokens b").count() == 0
+    page.evaluate("void (course.classify = (ask => async text => { if (text === 'break') throw new Error('broken'); return ask(text); })"
+                  "(course.classify.bind(course)))")
+    page.fill("#sentiment-text", "break")
+    page.wait_for_selector("text=The model could not answer. broken")
+    page.fill("#sentiment-text", "go on")               # after a text that failed
+    page.wait_for_function("document.getElementById('sentiment-tokens').innerText.includes('go')")
+    assert page.locator("#loading").is_hidden() and page.complaints == []
+
+
+def test_how_long_an_answer_takes(page):
+    """Prints the time from a key to the frame that shows the answer; a figure, not a condition."""
+    texts = course.load_dataset("local_life").query("language == 'en'")["answer"].tolist()[:25]
+    page.evaluate("""() => {
+        window.times = [];
+        let began;
+        document.addEventListener("keydown", () => { began = performance.now(); }, true);
+        for (const name of ["sentiment", "gap"])
+            new MutationObserver(() => requestAnimationFrame(() => {
+                if (began) times.push(performance.now() - began);
+                began = undefined;
+            })).observe(document.getElementById(`${name}-tokens`), {childList: true});
+    }""")
+    for name, ending in (("sentiment", ""), ("gap", " We need more [MASK].")):
+        for number, text in enumerate(texts):
+            page.fill(f"#{name}-text", text + ending)
+            page.wait_for_timeout(100)
+            page.keyboard.press("!")
+            page.wait_for_function(f"times.length > {number}")
+        times = sorted(page.evaluate("times.splice(0)"))
+        print(f"\n{name}: median {times[len(times) // 2]:.0f} ms from key to answer, 95 % within {times[int(0.95 * len(times))]:.0f} ms")
+    assert page.complaints == []
+
+
 def test_files_that_are_missing_are_named(chromium, folder, tmp_path):
     page = chromium.new_page()
     page.route("**/*", lambda route: route.fulfill(status=404) if "model.onnx" in route.request.url else route.fulfill(
@@ -118,4 +159,10 @@ def test_files_that_are_missing_are_named(chromium, folder, tmp_path):
     page.goto("http://page/index.html")
     page.wait_for_selector(".error")
     assert "model.onnx.gz is missing (404)" in page.inner_text("#loading")
+    page.unroute("**/*")
+    page.route("**/*", lambda route: route.abort() if "vocab.txt" in route.request.url else route.fulfill(
+        path=folder / route.request.url.partition("//page/")[2], content_type="text/javascript" if "js" in route.request.url[-4:] else None))
+    page.reload()
+    page.wait_for_selector(".error")
+    assert "vocab.txt did not arrive: is there a connection?" in page.inner_text("#loading")
     page.close()
