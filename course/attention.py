@@ -59,7 +59,7 @@ def show_attention(model: Any, tokenizer: Any, text: str, sentence_b: str | None
     for what it writes itself. start: the first token that is shown of a long text. inputs: more for the model, like mems.
     Raises TypeError, ValueError or IndexError, with the cure.
     """
-    for name in OF_BERTVIZ.keys() & inputs:
+    for name in sorted(OF_BERTVIZ.keys() & inputs):
         raise TypeError(f"{name}= is bertviz's own: here write {OF_BERTVIZ[name]}")
     if view not in VIEWS:
         raise ValueError(f"there is no view {view!r}: choose {', '.join(VIEWS)}")
