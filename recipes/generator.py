@@ -68,7 +68,7 @@ def tokens(tokenizer: GPT2Tokenizer, texts: list[str]) -> np.ndarray:
 
 def new_model(size: int, **options) -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(**{
-        "vocab_size": size, "hidden_size": 160, "intermediate_size": 416, "num_hidden_layers": 3, "num_attention_heads": 5,
+        "vocab_size": size, "hidden_size": 160, "intermediate_size": 416, "num_hidden_layers": 4, "num_attention_heads": 5,
         "max_position_embeddings": 256, "tie_word_embeddings": True, "bos_token_id": 0, "eos_token_id": 0} | options))
 
 

@@ -11,99 +11,19 @@ First silver labels (links of Wikipedia) and gold labels of the web, Wikipedia a
 without the class MISC say nothing about it: where they have O, the model may answer O or MISC.
 """
 import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from course import BertForTokenClassification, BertTokenizerFast
+from course import BertForTokenClassification
 from recipes import common
+from recipes.cased import cased_encoder
+from recipes.entities import LABELS, OPEN, another_case, other_names, pieces, read, spans
 from recipes.from_scratch import save
 
 NAME = "ner"
-LABELS = ["O", *(f"{begin}-{kind}" for kind in ("PER", "ORG", "LOC", "MISC") for begin in "BI")]
-ALIASES = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG", "creative-work": "MISC", "product": "MISC"}
-OPEN = LABELS.index("B-MISC") + 100  # the target "O or MISC": nobody has looked for MISC here
 CROSSNER = [f"crossner_{topic}.conll" for topic in ("politics", "science", "music", "literature", "ai")]
-Sentence = tuple[list[str], list[str]]
-
-
-def spans(tags: list[str]) -> set[tuple[int, int, str]]:
-    """Entities as (first word, word after the last, kind). A tag I- that follows another kind begins one too."""
-    out, start = set(), 0
-    for i, tag in enumerate([*tags, "O"]):
-        previous = tags[i - 1] if i else "O"
-        if previous != "O" and (not tag.startswith("I-") or tag[2:] != previous[2:]):
-            out.add((start, i, previous[2:]))
-        if tag != "O" and (previous == "O" or tag[0] == "B" or tag[2:] != previous[2:]):
-            start = i
-    return out
-
-
-def read(path: Path, misc: bool = True) -> list[Sentence]:
-    """Sentences with the tags PER, ORG, LOC, MISC; '?' where O may be MISC. A MISC without any capital letter is O by the
-    rules of Wikigold."""
-    out = []
-    for words, found in common.conll(path):
-        tags = ["O" if misc else "?"] * len(words)
-        for start, end, kind in spans([tag[:2] + ALIASES.get(tag[2:], tag[2:]) for tag in found]):
-            if kind != "MISC" or any(word != word.lower() for word in words[start:end]):
-                tags[start:end] = [f"{'B' if i == 0 else 'I'}-{kind}" for i in range(end - start)]
-        out.append((words, tags))
-    return out
-
-
-def pieces(tokenizer, rows: list[Sentence], limit: int) -> tuple[list[list[int]], list[list[int]], list[list[int | None]]]:
-    """Ids, a target for each of them (every piece of a word after its first is I-), and the word it comes from."""
-    batch = tokenizer([words for words, _ in rows], is_split_into_words=True, truncation=True, max_length=limit)
-    targets, places = [], []
-    for i, (_, tags) in enumerate(rows):
-        places.append(batch.word_ids(i))
-        target, last = [], None
-        for word in places[-1]:
-            tag = "" if word is None else tags[word] if word != last else tags[word].replace("B-", "I-")
-            target.append(-100 if not tag else OPEN if tag == "?" else LABELS.index(tag))
-            last = word
-        targets.append(target)
-    return batch["input_ids"], targets, places
-
-
-def cased_pieces(lower: BertTokenizerFast, texts: list[list[str]], most: int) -> dict[str, str]:
-    """The commonest pieces with capitals in these words, as the texts write them -> the piece in lower case."""
-    found, known = Counter(), Counter(word for words in texts for word in words if word != word.lower())
-    for word, times in known.items():
-        batch = lower(word, add_special_tokens=False, return_offsets_mapping=True)
-        for number, (start, end) in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
-            piece = lower.convert_ids_to_tokens(number)
-            written = ("##" if piece.startswith("##") else "") + word[start:end]
-            if written != piece and written.lower() == piece:
-                found[written, piece] += times
-    letters = {(mark + letter.upper(), mark + letter) for mark in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz"}
-    return dict([*sorted(letters), *(pair for pair, _ in found.most_common(most) if pair not in letters)])
-
-
-def cased_encoder(texts: list[list[str]], most: int, folder: Path) -> tuple[BertForTokenClassification, BertTokenizerFast]:
-    """pocket/encoder with a new head and lines for pieces with capitals, and the tokenizer that tells them apart."""
-    lower = common.tokenizer()
-    pieces = cased_pieces(lower, texts, most)
-    model = common.new_model(BertForTokenClassification, num_labels=len(LABELS), id2label=dict(enumerate(LABELS)),
-                             label2id={label: i for i, label in enumerate(LABELS)})
-    old = len(lower)
-    model.resize_token_embeddings(old + len(pieces))
-    with torch.no_grad():
-        model.get_input_embeddings().weight[old:] = model.get_input_embeddings().weight[
-            lower.convert_tokens_to_ids(list(pieces.values()))]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join([*lower.convert_ids_to_tokens(range(old)), *pieces]) + "\n", encoding="utf-8")
-    return model, BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False, strip_accents=True)
-
-
-def another_case(rows: list[Sentence], rng: np.random.Generator) -> list[Sentence]:
-    """The same sentences, one in eight without capitals, one in twenty in CAPITALS: people write so, and names stay names."""
-    dice = rng.random(len(rows))
-    return [([w.lower() for w in words] if x < 0.125 else [w.upper() for w in words] if x < 0.175 else words, tags)
-            for (words, tags), x in zip(rows, dice, strict=True)]
 
 
 def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -131,13 +51,13 @@ def fit(args) -> None:
     if args.begin:
         model, tokenizer = common.new_model(BertForTokenClassification, args.begin), common.tokenizer(Path(args.begin))
     else:
-        model, tokenizer = cased_encoder([words for words, _ in rows], args.cased, args.work / "tokenizer")
+        model, tokenizer = cased_encoder(LABELS, [words for words, _ in rows], args.cased, args.work / "tokenizer")
     rng = np.random.default_rng([args.seed, 1])
     stages = ((silver, web, wiki, gold), (silver, web, wiki, gold, gold), (web, wiki, gold, gold),
-              (web[::3], wiki, gold, gold, gold))
+              (web[::3], wiki, gold, gold, gold), (wiki[::4], *[gold] * 6))
     parts, ids, targets = [], [], []
     for part in (stages[number - 1] for number in args.stages):
-        some = another_case([rows[i] for i in np.concatenate(part)], rng)
+        some = another_case(other_names([rows[i] for i in np.concatenate(part)], args.swap, rng), rng)
         found = pieces(tokenizer, some, args.length)
         parts.append(np.arange(len(ids), len(ids) + len(some)))
         ids, targets = ids + found[0], targets + found[1]
@@ -192,4 +112,4 @@ def score(data: Path, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(__doc__, NAME, fit, score, silver=10000, cased=3500, stages=[1, 2, 3, 4], lr=2e-4, tokens=1024)
+    common.run(__doc__, NAME, fit, score, silver=10000, cased=3500, swap=0.3, stages=[1, 2, 3, 4, 5], lr=2e-4, tokens=1024)

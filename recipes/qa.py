@@ -22,6 +22,7 @@ from recipes import common
 NAME = "qa"
 FIRST = ("qamr",)                                                       # single sentences, many odd questions
 SQUAD = "squad_train", "squad_more_train", "squad_scattered_train"
+LONG = *SQUAD, "squadshifts_new_wiki"                                   # whole paragraphs, also other people's questions
 
 
 def window(row: dict, words: float, rng: np.random.Generator) -> tuple[str, int, int]:
@@ -75,7 +76,7 @@ def fit(args) -> None:
     guard, rng = common.Guard(common.evaluation_texts(args.data)), np.random.default_rng(args.seed)
     found, counts, parts = [], {}, []
     # first sentences, then texts around the answer, then whole paragraphs, as they are asked about later
-    stages = [(FIRST, args.words), (SQUAD, args.words), (SQUAD, [args.words[1] // 2, 2 * args.words[1]])]
+    stages = [(FIRST, args.words), (SQUAD, args.words), (LONG, [args.words[1] // 2, 2 * args.words[1]])]
     for names, lengths in (stages[number - 1] for number in args.stages):
         start = len(found)
         for name in names:  # each for itself and in its order, so that a neighbouring paragraph is one

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -225,6 +226,32 @@ def test_lora_starts_as_the_layer_it_wraps_and_only_learns_its_own_weights():
     assert torch.allclose(before, after, atol=1e-5) and len(loras) == 4 * 6
     assert {name.split(".")[-1] for name, p in model.named_parameters() if p.requires_grad} == {"A", "B", "weight", "bias"}
     assert not model.base_model.tokens.weight.requires_grad
+
+
+def test_names_are_replaced_by_names_of_their_kind_and_nothing_else_changes():
+    from recipes.entities import other_names, spans
+    rows = [("Ada Byron left New York .".split(), ["B-PER", "I-PER", "O", "B-LOC", "I-LOC", "O"]),
+            ("In Oslo lives Kim .".split(), ["?", "B-LOC", "?", "B-PER", "?"]), (["None", "."], ["O", "O"])]
+    assert other_names(rows, 0.0, np.random.default_rng(0)) == rows
+    seen = set()
+    for seed in range(30):
+        for (words, tags), (before, old) in zip(other_names(rows, 1.0, np.random.default_rng(seed)), rows, strict=True):
+            assert len(words) == len(tags) and [kind for *_, kind in sorted(spans(tags))] == [k for *_, k in sorted(spans(old))]
+            assert [w for w, tag in zip(words, tags, strict=True) if tag in "O?"] == [
+                w for w, tag in zip(before, old, strict=True) if tag in "O?"]
+            seen |= {(" ".join(words[a:b]), kind) for a, b, kind in spans(tags)}
+    assert seen == {("Ada Byron", "PER"), ("Kim", "PER"), ("New York", "LOC"), ("Oslo", "LOC")}
+
+
+def test_a_text_beside_topics_is_surest_of_the_nearest(tmp_path, monkeypatch):
+    from recipes import topics
+    monkeypatch.setattr(topics, "texts", lambda *_: ["The bus was late again.", "My landlord raised the rent.", "qwertz"])
+    found = topics.nearest_topics(tmp_path, 3, np.random.default_rng(0))
+    assert len(found) == 9 and all(0 <= chance <= 1 for *_, chance in found)
+    assert "transport" in found[0][1] and "housing" in found[3][1] and found[0][2] > 0.8 and found[3][2] > 0.8
+    for first, near, far in (found[i: i + 3] for i in (0, 3, 6)):
+        assert first[0] == near[0] == far[0] and first[2] >= near[2] >= far[2]
+    assert found[6][2] < found[0][2]                                      # nothing fits: nothing is sure
 
 
 # ---------------------------------------------------------------- bad input
