@@ -147,4 +147,4 @@ def write(tokenizer: GPT2Tokenizer, model: LlamaForCausalLM, prompt: str, **opti
 
 
 if __name__ == "__main__":
-    run(__doc__, NAME, fit, score, lr=0.02, adam=0.003, tokens=2048, length=256, steps=1500, pieces=4096, warm=100)
+    run(__doc__, NAME, fit, score, lr=0.02, adam=0.003, tokens=3072, length=256, steps=2700, pieces=4096, warm=100)

@@ -185,7 +185,7 @@ print(text)
 # %%
 survey = load_dataset("local_life").query("language == 'en'")
 texts = survey["answer"].dropna().iloc[:40].str.slice(0, 200).tolist()
-labels = ["housing", "transport", "health"]
+labels = ["home", "money", "children"]
 
 # %%
 def code(texts, labels, ask="What is it about?"):
@@ -202,7 +202,8 @@ plots.bars(list(shares.index), shares, "Chosen, of 40 answers", decimals=0)
 
 # %% [markdown]
 # *What we see.* Always a legal label, and a probability for each. Legal is not right: this storyteller has never seen
-# a codebook, and it shows. But nothing about the *form* tells you so; a confident wrong label looks like a right one.
+# a codebook, and chooses the word that its tales are full of. But nothing about the *form* tells you so; a confident
+# wrong label looks like a right one.
 #
 # ### Exercise 4 · level 3 of 3 · 10 minutes
 #

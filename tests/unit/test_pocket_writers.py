@@ -102,7 +102,6 @@ def test_the_summarizer_is_better_than_the_first_sentence_on_two_of_three():
     assert sum(better) >= 2
 
 
-@pytest.mark.xfail(strict=True, reason="below its bar, as its card says: delete the mark when a better model meets it")
 def test_the_generator_needs_fewer_bits_than_5_grams():
     found = scores("generator")
     assert all(found[text][0] < found[f"{text}_5gram"][0] for text in (
