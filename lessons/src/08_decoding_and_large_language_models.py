@@ -90,7 +90,7 @@ for seed in (1, 2):
 #
 # ### Exercise 2 · level 1 of 3 · 6 minutes
 #
-# Draw ten texts at temperature 0.1 and ten at 1.5 (seeds 0 to 9 each). How many **different** texts are there in each
+# Draw ten texts at temperature 0.02 and ten at 1.5 (seeds 0 to 9 each). How many **different** texts are there in each
 # ten?
 #
 # <details><summary>Hint</summary><code>write(do_sample=True, temperature=…, seed=…)</code> in a loop.</details>
@@ -104,7 +104,7 @@ def texts_at(temperature):
     return {write(do_sample=True, temperature=temperature, seed=seed)
             for seed in range(10)}
 
-cold, hot = len(texts_at(0.1)), len(texts_at(1.5))
+cold, hot = len(texts_at(0.02)), len(texts_at(1.5))
 print(cold, "and", hot)
 ### END SOLUTION
 checks.different(cold, hot, write)
