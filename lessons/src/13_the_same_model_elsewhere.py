@@ -216,7 +216,8 @@ else:
 
 # %% [markdown]
 # *What we see.* The float32 file differs in the sixth digit: it adds in another order. The int8 file has a quarter
-# of the size. `course export pocket/sentiment --to browser` makes a web page of it that a class can open.
+# of the size. `course export pocket/sentiment --to browser` makes a web page of it that a class can open, `--to
+# tflite` a file for phones (it needs TensorFlow).
 #
 # ## 6. To Keras and back
 #
