@@ -166,14 +166,14 @@ def test_the_accuracy_of_the_card():
 
 @pytest.mark.parametrize(("name", "score", "least"), [
     ("sentiment", "sst2_dev_accuracy", 0.86), ("paraphrase", "stsb_dev_accuracy", 0.90), ("ner", "wikigold_dev_f1", 0.65),
-    ("qa", "squad_dev_f1", 0.55), ("qa", "refused_other_article", 0.60), ("nli", "three_way", 0.72)])
+    ("qa", "squad_dev_f1", 0.70), ("qa", "refused_other_article", 0.60), ("nli", "three_way", 0.72)])
 def test_a_model_is_not_replaced_by_a_worse_one(name, score, least):
     assert scores(name)[score][0] >= least
 
 
 @pytest.mark.xfail(strict=True, reason="below its bar, as its card says: delete the line when a better model meets it")
 @pytest.mark.parametrize(("name", "score", "bar"), [
-    ("sentiment", "sst2_dev_accuracy", 0.88), ("ner", "wikigold_dev_f1", 0.80), ("qa", "squad_dev_f1", 0.70)])
+    ("sentiment", "sst2_dev_accuracy", 0.88), ("ner", "wikigold_dev_f1", 0.80)])
 def test_a_model_meets_its_bar(name, score, bar):
     assert scores(name)[score][0] >= bar
 
