@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from course import BertForSequenceClassification, BertTokenizerFast
 from course.checkpoint import their_names
+from recipes.squad import squad
 
 log = logging.getLogger("recipes")
 HERE = Path(__file__).parent
@@ -47,14 +48,6 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def sentences(text: str) -> list[str]:
     return re.split(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(A-Z])", re.sub(r"\s+", " ", text).strip())
-
-
-def squad(path: Path) -> list[dict]:
-    """Questions of a file in SQuAD's format: context, question, answers [(text, start)]."""
-    return [{"context": part["context"], "question": qa["question"],
-             "answers": [(a["text"], a["answer_start"]) for a in qa["answers"]]}
-            for article in json.loads(path.read_text(encoding="utf-8"))["data"]
-            for part in article["paragraphs"] for qa in part["qas"]]
 
 
 def conll(path: Path) -> list[tuple[list[str], list[str]]]:

@@ -30,7 +30,8 @@ from safetensors.torch import load_file, save_file
 
 from course import BertForMaskedLM, BertModel, BertTokenizerFast
 from recipes import common, embeddings
-from recipes.common import HERE, Guard, batches, column, encode, evaluation_texts, log, pad, sentences, squad, table
+from recipes.common import HERE, Guard, batches, column, encode, evaluation_texts, log, pad, sentences, table
+from recipes.squad import squad
 
 NAME = "encoder"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # ids 0..4 after pruning

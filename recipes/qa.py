@@ -7,9 +7,6 @@
 another part of the text, of its article, or of any article. Whole paragraphs are costly to read, so it learns from
 single sentences first, then from a few sentences around an answer, and from paragraphs last.
 """
-import collections
-import re
-import string
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ import torch.nn.functional as F
 
 from course import BertForQuestionAnswering
 from recipes import common
+from recipes.squad import f1, squad, words
 
 NAME = "qa"
 FIRST = ("qamr",)                                                       # single sentences, many odd questions
@@ -80,7 +78,7 @@ def fit(args) -> None:
     for names, lengths in (stages[number - 1] for number in args.stages):
         start = len(found)
         for name in names:  # each for itself and in its order, so that a neighbouring paragraph is one
-            rows = guard.clean(common.squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
+            rows = guard.clean(squad(args.data / f"qa/{name}.json"), lambda row: (row["context"], row["question"]), name)
             found, counts[name] = found + examples(rows, lengths, args.unanswered, rng), len(rows)
         parts.append(np.arange(start, len(found)))
     batch = common.tokenizer()([row[0] for row in found], [row[1] for row in found], truncation="only_second",
@@ -117,25 +115,10 @@ def answers(folder: Path, pairs: list[tuple[str, str]], longest: int = 30) -> li
     return out
 
 
-def words(text: str) -> list[str]:
-    """As SQuAD counts: lower case, without punctuation and articles."""
-    return re.sub(r"\b(a|an|the)\b", " ", "".join(c for c in text.lower() if c not in string.punctuation)).split()
-
-
-def f1(answer: str, truths: list[str]) -> float:
-    """The best overlap in words with one of the right answers."""
-    best = 0.0
-    for truth in truths:
-        a, b = words(answer), words(truth)
-        same = sum((collections.Counter(a) & collections.Counter(b)).values())
-        best = max(best, 2 * same / (len(a) + len(b)) if a and b else float(a == b))
-    return best
-
-
 def score(data: Path, folder: Path) -> dict:
     """SQuAD's F1 and exact match on 600 questions of squad_dev, with and without leave to refuse; refusals of 200 questions
     beside the next paragraph of the article and beside a paragraph of another one."""
-    rows = common.sample(common.squad(data / "qa/squad_dev.json"), 600)
+    rows = common.sample(squad(data / "qa/squad_dev.json"), 600)
     found = answers(folder, [(row["question"], row["context"]) for row in rows])
     truths = [[text for text, _ in row["answers"]] for row in rows]
     contexts = list(dict.fromkeys(row["context"] for row in rows))
