@@ -321,10 +321,16 @@ def named_weights(model: Any) -> dict[str, Tensor]:
 
 
 def save_for_tf(model: Any, folder: Path) -> None:
-    """Writes tf_model.h5 and config.json."""
-    from course import tf_checkpoints
-    tf_checkpoints.write_h5(folder / "tf_model.h5", named_weights(model), model.config_class.prefix)
-    model.config.save_pretrained(folder)
+    """Writes config.json and tf_model.h5, both or none."""
+    from course.tf_checkpoints import as_h5
+    path, content = folder / "tf_model.h5", as_h5(named_weights(model), model.config_class.prefix)
+    with hub.replacing(path) as file:
+        try:
+            Path(file).write_bytes(content)
+        except OSError as error:
+            raise OSError(f"the weights cannot be written to {path} ({error.strerror}); nothing half is kept. Is the disk "
+                          "full?") from None
+        model.config.save_pretrained(folder)          # may fail as well, and then the old weights stay too
 
 
 def save_weights(model: Any, folder: Path, max_shard_size: int | str) -> None:

@@ -35,6 +35,7 @@ class Picture:
         self.figure, self.alt = figure, alt
         for text in figure.findobj(Text):
             text.set_parse_math(False)                      # $ is a currency
+
     @cached_property
     def html(self) -> str:
         svg = as_svg(self.figure)

@@ -93,9 +93,9 @@ SCOPES = {"bert": "tf_bert", "distilbert": "tf_distil_bert"}
 GROUPS = {"predictions": "mlm___cls", "seq_relationship": "nsp___cls"}      # both are called cls on the Hub
 
 
-def write_h5(path: Path, weights: Mapping[str, Tensor], prefix: str) -> None:
-    """tf_model.h5 from weights by the Hub's names, as TFBert… and TFDistilBert… of transformers read it. prefix: the
-    config's; a body saved alone has it not in its names. The file is written whole or not at all."""
+def as_h5(weights: Mapping[str, Tensor], prefix: str) -> bytes:
+    """The content of tf_model.h5 from weights by the Hub's names, as TFBert… and TFDistilBert… of transformers read it. prefix:
+    the config's; a body saved alone has it not in its names."""
     if prefix not in SCOPES:
         raise ValueError(f"course writes tf_model.h5 for {' and '.join(sorted(SCOPES))} models, not for {prefix!r}: "
                          "save_pretrained(folder) without to_tf=True writes safetensors, which transformers reads as well")
@@ -117,12 +117,7 @@ def write_h5(path: Path, weights: Mapping[str, Tensor], prefix: str) -> None:
                 group.attrs["weight_names" + (str(i // each) if len(names) > each else "")] = names[i:i + each]
             for name, array in content.items():
                 group[name] = array
-    with hub.replacing(path) as temporary:
-        try:
-            Path(temporary).write_bytes(whole.getbuffer())
-        except OSError as error:
-            raise OSError(f"the weights cannot be written to {path} ({error.strerror}); nothing half is kept. Is the disk "
-                          "full?") from None
+    return whole.getvalue()
 
 
 def to_h5(name: str, value: np.ndarray) -> tuple[str, str, np.ndarray]:

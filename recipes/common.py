@@ -46,6 +46,10 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in open(path, encoding="utf-8")]
+
+
 def sentences(text: str) -> list[str]:
     return re.split(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(A-Z])", re.sub(r"\s+", " ", text).strip())
 
@@ -120,11 +124,11 @@ class Guard:
 
 def evaluation_texts(data: Path) -> dict[str, list[str]]:
     """Every text of the data folder that scores are computed on."""
-    def lines(name: str) -> list[str]:
+    def long_lines(name: str) -> list[str]:
         return [line for line in (data / name).read_text(encoding="utf-8").splitlines() if len(line) > 40]
 
     qa = squad(data / "qa/squad_dev.json")
-    speeches = [json.loads(line)["text"] for line in open(data / "text/state_of_the_union.jsonl", encoding="utf-8")]
+    speeches = [row["text"] for row in lines(data / "text/state_of_the_union.jsonl")]
     return {
         "sst2_dev": column(data / "sentiment/sst2_dev.tsv", "text"),
         "stsb_dev": [text for part in ("sentence1", "sentence2") for text in column(data / "similarity/stsb_dev.tsv", part)],
@@ -133,9 +137,8 @@ def evaluation_texts(data: Path) -> dict[str, list[str]]:
         "squad_dev": [row["context"] for row in qa] + [row["question"] for row in qa],
         "tatoeba_dev": column(data / "translation/tatoeba_en_de_dev.tsv", "en"),
         "manifestos_2005": column(data / "social/uk_manifestos_policy_area_dev_2005.csv", "sentence_text"),
-        "scitldr_dev": [" ".join(json.loads(line)["source"])
-                        for line in open(data / "summarization/scitldr_dev.jsonl", encoding="utf-8")],
-        "wikitext2_valid": lines("text/wikitext2_valid.txt"), "fairytales_valid": lines("text/fairytales_valid.txt"),
+        "scitldr_dev": [" ".join(row["source"]) for row in lines(data / "summarization/scitldr_dev.jsonl")],
+        "wikitext2_valid": long_lines("text/wikitext2_valid.txt"), "fairytales_valid": long_lines("text/fairytales_valid.txt"),
         "state_of_the_union, last tenth": [part for speech in speeches[-len(speeches) // 10:]
                                            for part in speech.split("\n") if len(part) > 40],
         "local_life": column(HERE.parent / "datasets/local_life.csv", "answer"),

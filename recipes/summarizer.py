@@ -5,7 +5,6 @@
 
 It starts as a model that copies (recipes/copying.py), learns to copy the sentence that says most, then to shorten.
 """
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from recipes.common import (
     HERE,
     Guard,
     evaluation_texts,
+    lines,
     log,
     mean_and_error,
     run,
@@ -33,10 +33,6 @@ from recipes.translator import learn_tokenizer, loss, new_model
 NAME = "summarizer"
 LIMIT = 256                                             # pieces of a text that the model reads
 Pair = tuple[str, str]                                  # a text, its summary
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in open(path, encoding="utf-8")]
 
 
 def read(data: Path) -> tuple[dict[str, list[Pair]], dict[str, list[tuple[str, list[str]]]]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes import common
+from recipes.common import lines
 from recipes.embeddings import embed
 
 TEMPLATES = ["This text is about {}.", "This example is {}.", "The topic is {}.", "This is about {}.", "{}"]
@@ -15,10 +16,6 @@ Topic = tuple[str, str, float]                          # a text, a statement ab
 
 def statement(topic: str, rng: np.random.Generator) -> str:
     return TEMPLATES[rng.integers(len(TEMPLATES))].format(topic)
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in open(path, encoding="utf-8")]
 
 
 def begin(text: str, words: int) -> str:
@@ -56,6 +53,7 @@ def texts(data: Path, most: int, rng: np.random.Generator) -> list[str]:
              common.column(data / "sentiment/pros_cons_train.tsv", "text"),
              [line.split("\t")[0] for line in open(data / "sentiment/goemotions_train.tsv", encoding="utf-8")],
              common.column(data / "topics/clinc150_train.tsv", "text")]
+    # without the last 30: the last tenth of the addresses is kept for evaluation
     found += [common.sentences(" ".join(row["text"] for row in lines(data / f"text/{name}.jsonl")[:-30]))
               for name in ("state_of_the_union", "un_general_debate_2017")]
     found += [common.sentences((data / "text/onestop_elementary.txt").read_text(encoding="utf-8"))]

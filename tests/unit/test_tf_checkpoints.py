@@ -181,6 +181,20 @@ def test_a_full_disk_keeps_the_old_file(folder, share):
     assert (folder / "tf_model.h5").read_bytes() == old and len(os.listdir(folder)) == 2
 
 
+def test_weights_are_not_replaced_where_their_config_cannot_be_written(folder, monkeypatch):
+    old, model = (folder / "tf_model.h5").read_bytes(), tiny.model()
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(type(model.config), "save_pretrained", full)
+    with pytest.raises(OSError, match="no space"):
+        model.save_pretrained(folder, to_tf=True)
+    assert (folder / "tf_model.h5").read_bytes() == old and len(os.listdir(folder)) == 2
+
+
 def test_without_h5py_the_cure_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ImportError, match="pip install h5py .TensorFlow is not needed"):
